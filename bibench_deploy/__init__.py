@@ -1,0 +1,1 @@
+"""bibench-deploy: binarized neural networks on real edge devices."""

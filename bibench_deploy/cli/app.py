@@ -1,0 +1,66 @@
+"""The command ``bibench-deploy``: registers one module a command and turns errors into messages and exit codes.
+
+Command modules import nothing heavy at the top (no numpy, onnx, torch): ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bibench_deploy.cli import check, console, convert, inspect, profile, run, zoo
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 the answer is no (not deployable, verification failed), "
+    "2 wrong usage or input, 3 device or infrastructure, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="bibench-deploy",
+    help="Run binarized neural networks on real edge devices: convert, prove, measure.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"bibench-deploy {version('bibench-deploy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (also BIBENCH_DEBUG=1).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    console.settings.debug = console.settings.debug or debug
+
+
+app.command("inspect")(inspect.inspect)
+app.command("check")(check.check)
+app.command("convert")(convert.convert)
+app.command("profile")(profile.profile)
+app.command("run")(run.run)
+app.add_typer(zoo.app, name="zoo")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(console.guarded(app))
+
+
+if __name__ == "__main__":
+    main()

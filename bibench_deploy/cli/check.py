@@ -1,0 +1,8 @@
+"""``bibench-deploy check``."""
+
+from __future__ import annotations
+
+
+def check() -> None:
+    """Not written yet."""
+    raise NotImplementedError

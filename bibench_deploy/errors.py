@@ -1,0 +1,129 @@
+"""Every error that the tool reports on purpose, and the exit code each one ends with.
+
+::
+
+    BibenchError                     one message: what, where, what to do
+    ├── Refusal                      exit 1: the answer is no
+    │   ├── NotDeployableError           an engine can't compute this model
+    │   ├── ConversionError              an engine's converter failed, or its artefact failed the audit
+    │   └── VerificationError            an artefact computes something else
+    ├── InputError                   exit 2: wrong usage or input
+    │   ├── ModelFileError               not a readable ONNX (or Keras, SavedModel) file
+    │   ├── UnsupportedModelError        readable, but outside what the tool takes
+    │   ├── DataError                    inputs or labels that don't fit the model
+    │   ├── ArtefactError                an artefact or manifest that is missing, damaged or foreign
+    │   ├── OutputPathError              a folder that can't be written
+    │   └── MissingExtraError            an optional part is not installed
+    └── InfrastructureError          exit 3: device or infrastructure; permanent unless marked transient
+        ├── StorageError                 disk full, input/output error
+        ├── EngineError                  an inference library crashed or refused an artefact
+        └── DeviceError                  a device can't be reached or used
+
+Anything else that escapes is a bug of the tool and is reported as one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BibenchError(Exception):
+    """What went wrong, where, and what to do about it.
+
+    Args:
+        message: one sentence, without a final full stop being required.
+        where: file, node, layer or device that it is about.
+        remedy: what the user can do.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.message}" if self.where else self.message]
+        if self.remedy:
+            parts.append(self.remedy)
+        return "\n".join(parts)
+
+
+class Refusal(BibenchError):
+    """The question was understood and the answer is no."""
+
+    exit_code = 1
+
+
+class NotDeployableError(Refusal):
+    """An engine can't execute the model or would compute another function."""
+
+
+class ConversionError(Refusal):
+    """An engine's converter failed, or what it produced did not pass the audit."""
+
+
+class VerificationError(Refusal):
+    """The artefact computes something else than the ONNX model."""
+
+
+class InputError(BibenchError):
+    """Wrong usage or wrong input."""
+
+    exit_code = 2
+
+
+class ModelFileError(InputError):
+    """The model can't be read."""
+
+
+class UnsupportedModelError(InputError):
+    """The model can be read but is outside what the tool takes."""
+
+
+class DataError(InputError):
+    """Arrays that don't fit the model."""
+
+
+class ArtefactError(InputError):
+    """An artefact or its manifest is missing, damaged or not ours."""
+
+
+class OutputPathError(InputError):
+    """The output path can't be written."""
+
+
+class MissingExtraError(InputError):
+    """A command needs an optional part that is not installed.
+
+    Args:
+        extra: name of the extra, as in ``bibench-deploy[extra]``.
+        what: what needs it.
+    """
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(
+            f"{what} needs the extra '{extra}'", remedy=f"pip install 'bibench-deploy[{extra}]'"
+        )
+        self.extra = extra
+
+
+class InfrastructureError(BibenchError):
+    """A device or this machine failed, not the model."""
+
+    exit_code = 3
+    transient: ClassVar[bool] = False
+
+
+class StorageError(InfrastructureError):
+    """Disk full or an input/output error."""
+
+
+class EngineError(InfrastructureError):
+    """An inference library crashed or refused an artefact that it should run."""
+
+
+class DeviceError(InfrastructureError):
+    """A device can't be reached or used."""

@@ -1,0 +1,1 @@
+"""Binarized operators and architectures as PyTorch modules."""

@@ -1,0 +1,1 @@
+"""JD daBNN: capabilities."""

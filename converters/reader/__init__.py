@@ -1,0 +1,1 @@
+"""ONNX in, binary graph out: recognition by meaning."""
