@@ -1,0 +1,69 @@
+"""Executing a few nodes of a graph: constant subgraphs, and elementwise subgraphs on a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from onnx import helper
+
+from bibench_deploy.graph import DOMAIN
+
+from .load import GRAPH_IR_VERSION
+
+Array = npt.NDArray[np.generic]
+
+
+def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> ort.InferenceSession:
+    """An onnxruntime session on the CPU, quiet, with a fixed number of threads."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run_nodes(
+    nodes: Sequence[ir.Node], outputs: Sequence[ir.Value], opset: int, feeds: Mapping[str, Array] | None = None
+) -> list[Array]:
+    """Execute nodes (in execution order) and return the outputs named.
+
+    Args:
+        feeds: arrays for inner values by name; they need not have the values' shapes.
+    """
+    feeds = feeds or {}
+    produced = {value.name for node in nodes for value in node.outputs}
+    graph = onnx.GraphProto(name="part")
+    graph.node.extend(ir.to_proto(node) for node in nodes)
+    for value in _constants(nodes):
+        if value.name not in feeds and value.name not in produced and value.const_value is not None:
+            tensor = ir.to_proto(value.const_value)
+            tensor.name = value.name or ""
+            graph.initializer.append(tensor)
+    for name, array in feeds.items():
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+    for value in outputs:
+        kind = int(value.dtype) if value.dtype is not None else onnx.TensorProto.UNDEFINED
+        graph.output.append(helper.make_tensor_value_info(value.name or "", kind, None))
+    proto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=GRAPH_IR_VERSION
+    )
+    assert not any(node.domain == DOMAIN for node in nodes)
+    results: list[Array] = session(proto, optimize=False).run(None, dict(feeds))
+    return results
+
+
+def _constants(nodes: Iterable[ir.Node]) -> list[ir.Value]:
+    seen: dict[str, ir.Value] = {}
+    for node in nodes:
+        for value in node.inputs:
+            if value is not None and value.name and value.const_value is not None:
+                seen[value.name] = value
+    return list(seen.values())
