@@ -1,1 +1,45 @@
-"""ONNX in, binary graph out: recognition by meaning."""
+"""ONNX in, binary graph out: recognition by meaning, not by one exporter's spelling.
+
+::
+
+    load        file → reference model: checked, batch fixed, operator set ≥ 18
+    simplify    constants folded, straight-through residue removed
+    recognise   every convolution and linear layer decided
+      weights     are they ±s in each output channel?
+      trace       is the input a two-valued step of a real tensor?
+        regions     the elementwise nodes in between
+        steps       what step they compute, by evaluation on a grid
+        ranges      bounds that settle torch.sign's third value
+      build       Binarize and BinaryConv / BinaryLinear nodes
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
+
+from bibench_deploy.graph import BinaryGraph, add_domain
+
+from .load import load
+from .recognise import recognise
+from .simplify import simplify
+
+__all__ = ["read"]
+
+
+def read(path: Path | str) -> BinaryGraph:
+    """Read an ONNX file and recognise its binary layers.
+
+    Raises:
+        ModelFileError, UnsupportedModelError: see ``load``.
+    """
+    source = load(Path(path))
+    model = ir.from_proto(source.proto)
+    simplify(model)
+    layers = recognise(model)
+    RemoveUnusedNodesPass()(model)
+    NameFixPass()(model)
+    add_domain(model)
+    return BinaryGraph(model, source, layers)
