@@ -1,0 +1,242 @@
+"""Rules about binary layers: what an engine demands of each, as pure functions of the fused graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from bibench_deploy.graph import BinaryLayer, Step, is_binarize, is_binary_layer
+
+from .findings import Change, Context, Finding, Note, Reason, by, layer_reason, number, shape, size
+from .kernel_limits import affine_findings, kernel_findings
+from .sign_zero import zero_is_common
+
+_BIT_WORD = 128  # daBNN pads each filter to whole 128-bit registers
+_WORD = 64
+
+
+def binary_findings(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    """Everything to say about one binary layer."""
+    yield from _factor(layer, context)
+    yield from _sign(layer, context)
+    yield from _form(layer, context)
+    if layer.is_conv:
+        yield from _padding(layer, context)
+        yield from kernel_findings(layer, context)
+    else:
+        yield from _linear_rank(layer, context)
+    yield from affine_findings(layer, context)
+
+
+def _varies(array: npt.NDArray[np.float32]) -> bool:
+    """Whether a (O, H, W) factor or bias is more than one number a channel."""
+    flat = array.reshape(array.shape[0], -1)
+    return bool((flat != flat[:, :1]).any())
+
+
+def _factor(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    takes = context.capabilities.factors.granularity
+    if layer.scale == "input" and "input" not in takes:
+        yield layer_reason(
+            layer,
+            code="runtime-factor",
+            message=f"its scaling factor is computed at run time; {context.title} takes constants only",
+            remedy="replace the run-time factor by a channel factor: train with DoReFa instead of XNOR",
+        )
+    elif (layer.scale == "spatial" or _varies(layer.multiplier)) and "spatial" not in takes:
+        yield layer_reason(
+            layer,
+            code="spatial-factor",
+            message=f"its scaling factor varies over height or width; {context.title} takes one a channel",
+            remedy="train with a factor a channel: ReCU or DoReFa instead of XNOR++",
+        )
+    if _varies(layer.bias):
+        yield Note(
+            layer.node.name or "",
+            layer.name,
+            "spatial-bias",
+            "its bias varies over height and width: kept as a constant map and one Add more",
+        )
+
+
+def source_step(layer: BinaryLayer) -> tuple[ir.Node | None, list[ir.Node]]:
+    """The Binarize node that a layer's bits come from, and the nodes between the two, last first."""
+    between: list[ir.Node] = []
+    value = layer.node.inputs[0]
+    while value is not None and (producer := value.producer()) is not None:
+        if is_binarize(producer):
+            return producer, between
+        between.append(producer)
+        value = producer.inputs[0] if producer.inputs else None
+    return None, between
+
+
+def _sign(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    binarize, between = source_step(layer)
+    takes = context.capabilities.binary.between_sign_and_layer
+    for node in between:
+        # An operator that isn't taken at all is reported as such by the operator's own rules.
+        if node.op_type not in takes and node.op_type in context.capabilities.operators.taken:
+            yield Reason(
+                node=node.name or "",
+                layer=layer.name,
+                code="operator-between",
+                message=f"{node.op_type} stands between the sign and the layer; {context.title} takes only "
+                f"{', '.join(takes)} there",
+                remedy=f"move the sign behind {node.op_type}",
+            )
+    if binarize is None:
+        return
+    step = Step.of(binarize)
+    if step.mean_shift and not context.capabilities.factors.mean_shift:
+        yield Reason(
+            node=binarize.name or "",
+            layer=layer.name,
+            code="mean-shift",
+            message=f"its sign has a learned shift a channel; {context.title} takes no mean shift",
+            remedy="train with an unshifted sign (Bi-Real instead of ReActNet), or choose larq",
+        )
+    if step.at_threshold == 0:
+        yield from _sign_of_zero(layer, binarize, context)
+
+
+def _sign_of_zero(layer: BinaryLayer, binarize: ir.Node, context: Context) -> Iterator[Finding]:
+    engine_value = float(context.capabilities.sign.at_zero)
+    common = zero_is_common(binarize)
+    node = binarize.name or ""
+    if common is None:
+        yield Note(
+            node,
+            layer.name,
+            "sign-zero",
+            f"the model's sign of exactly 0 is 0, a value that no bit can hold; {context.title} gives "
+            f"{number(engine_value)}; verification on real data tells whether it ever happens",
+        )
+    elif context.allowed.sign_zero == engine_value:
+        yield Change(
+            node, layer.name, "sign-zero", f"sign(0) becomes {number(engine_value)} instead of 0: {common}"
+        )
+    else:
+        yield Reason(
+            node=node,
+            layer=layer.name,
+            code="sign-zero",
+            message=f"the model's sign of exactly 0 is 0, a value that no bit can hold, and zeros are common "
+            f"here: {common}",
+            remedy="train with x >= 0 ? 1 : −1 instead of torch.sign, or put a batch-norm before the sign",
+            allow=f"sign-zero={engine_value:+g}",
+        )
+
+
+def _form(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    """Spatial axes, groups and dilation."""
+    binary = context.capabilities.binary
+    if not layer.is_conv:
+        return
+    kernel = layer.signs.shape[2:]
+    if len(kernel) not in binary.spatial_axes:
+        yield layer_reason(
+            layer,
+            code="rank",
+            message=f"is a {len(kernel)}-D convolution; {context.title} takes "
+            + " and ".join(f"{axes}-D" for axes in binary.spatial_axes),
+            remedy="use Conv2d" if len(kernel) == 1 else "this model can't run there",
+        )
+    if layer.group > 1:
+        yield from _groups(layer, context)
+    if not binary.dilation and any(dilation > 1 for dilation in layer.dilations):
+        yield layer_reason(
+            layer,
+            code="dilation",
+            message=f"has dilation {by(layer.dilations)}; {context.title} computes dilation 1 only",
+            remedy="train with dilation 1",
+        )
+    if binary.square_only and len(set(kernel)) > 1:
+        yield layer_reason(
+            layer,
+            code="kernel",
+            message=f"its kernel is {by(kernel)}; {context.title} is right for square kernels only",
+            remedy="train with a square kernel",
+        )
+    spatial = shape(layer.node.inputs[0])[2:]
+    if binary.square_only and len(set(spatial)) > 1 and size(kernel) > 1:
+        yield layer_reason(
+            layer,
+            code="square-map",
+            message=f"its input map is {by(spatial)}; {context.title} is wrong on maps that are not square",
+            remedy="crop or resize the model's input to a square",
+        )
+
+
+def _groups(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    binary = context.capabilities.binary
+    channels = layer.signs.shape[1]
+    if binary.groups == "none":
+        message = f"has {layer.group} groups: {binary.groups_note}"
+    elif channels < binary.min_group_channels:
+        message = (
+            f"has {layer.group} groups of {channels} channel(s); {context.title} keeps such a layer float"
+        )
+    else:
+        if binary.groups == "split":
+            yield Note(layer.node.name or "", layer.name, "group", binary.groups_note)
+        return
+    yield layer_reason(
+        layer, code="group", message=message, remedy="train without groups, or keep this layer float"
+    )
+
+
+def _padding(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    binary = context.capabilities.binary
+    value = layer.pad_value
+    if value is None:
+        return
+    if binary.symmetric_padding_only and len({side for pair in layer.pads for side in pair}) > 1:
+        yield layer_reason(
+            layer,
+            code="asymmetric-padding",
+            message=f"pads {' and '.join(map(str, layer.pads))}; {context.title} pads all sides alike",
+            remedy="train with PyTorch's padding=1 instead of TensorFlow's SAME, or an odd input size",
+        )
+        return
+    form = binary.pad_form(value)
+    node = layer.node.name or ""
+    allowed = context.allowed.padding
+    values = [each.value for each in binary.padding]
+    if form is not None and form.shortcut is not None and form.shortcut == allowed:
+        yield Change(node, layer.name, "padding", f"pads {number(form.shortcut)} instead of {number(value)}")
+    elif form is not None:
+        if form.note:
+            yield Note(node, layer.name, "padding", form.note)
+    elif allowed in values:
+        yield Change(node, layer.name, "padding", f"pads {number(allowed)} instead of {number(value)}")
+    else:
+        native = next((each.value for each in binary.padding if each.how == "native"), values[0])
+        yield layer_reason(
+            layer,
+            code="pad-value",
+            message=f"pads {number(value)}; {context.title} computes {', '.join(map(number, values))} only",
+            remedy=f"train with padding value {number(native)}",
+            allow=f"padding={native:+g}",
+        )
+
+
+def _linear_rank(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+    rank = len(shape(layer.node.inputs[0]))
+    ranks = context.capabilities.binary.linear_ranks
+    if rank not in ranks:
+        yield layer_reason(
+            layer,
+            code="rank",
+            message=f"is a linear layer on a {rank}-D tensor; {context.title} takes "
+            + " and ".join(f"{each}-D" for each in ranks),
+            remedy="reshape so that the layer sees (N, C)",
+        )
+
+
+def is_part_of_binary_layer(node: ir.Node) -> bool:
+    """Whether a node is judged by the rules of this module rather than as a float operator."""
+    return is_binarize(node) or is_binary_layer(node)

@@ -1,0 +1,174 @@
+"""What the rules of deployability find, and small readers of the graph that they share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from bibench_deploy.errors import UnsupportedModelError
+from bibench_deploy.graph import BinaryGraph, BinaryLayer
+
+from .capabilities import Capabilities
+
+Code = Literal[
+    "batch",
+    "buffer-overflow",
+    "channel-multiple",
+    "dilation",
+    "group",
+    "inputs",
+    "kernel",
+    "map-size",
+    "mean-shift",
+    "no-binary-layer",
+    "operator",
+    "operator-between",
+    "operator-form",
+    "pad-value",
+    "asymmetric-padding",
+    "rank",
+    "runtime-factor",
+    "sign-zero",
+    "spatial-factor",
+    "square-map",
+]
+NoteCode = Literal[
+    "emulated-operator",
+    "group",
+    "looks-binary",
+    "no-conversion-yet",
+    "padding",
+    "planned",
+    "sign-zero",
+    "spatial-bias",
+    "threads",
+]
+AllowKey = Literal["padding", "sign-zero"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an engine can't compute a node as it was trained, and the way out.
+
+    Attributes:
+        node: name of the node in the fused graph; empty for a reason about the whole model.
+        layer: the layer that it belongs to; empty where it belongs to none.
+        code: stable identifier, see docs/deployability.md.
+        allow: ``KEY=VALUE`` of the change of function under which the engine can; None where none helps.
+    """
+
+    node: str
+    layer: str
+    code: Code
+    message: str
+    remedy: str
+    allow: str | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a user should know although it doesn't stop the engine."""
+
+    node: str
+    layer: str
+    code: NoteCode
+    message: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of function that the user allowed and that will be made."""
+
+    node: str
+    layer: str
+    key: AllowKey
+    message: str
+
+
+Finding = Reason | Note | Change
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Changes of function that the user allows.
+
+    Attributes:
+        padding: value, in ±1 terms, that an engine may pad instead of the trained one.
+        sign_zero: value that an engine may give for the sign of 0 instead of ``torch.sign``'s 0.
+    """
+
+    padding: float | None = None
+    sign_zero: float | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every rule may look at."""
+
+    graph: BinaryGraph
+    capabilities: Capabilities
+    allowed: Allowed
+    layer_of: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The engine as messages call it."""
+        return self.capabilities.title
+
+
+def shape(value: ir.Value | None) -> tuple[int, ...]:
+    """The static shape of a value.
+
+    Raises:
+        UnsupportedModelError: it has none. The reader promises one, so this is about a graph made elsewhere.
+    """
+    dims = value.shape if value is not None else None
+    if value is None or dims is None or not dims.is_static():
+        raise UnsupportedModelError(
+            "the shape is not known before the model runs",
+            where=f"value '{value.name if value is not None else ''}'",
+            remedy="export the model with fixed sizes, all but the batch",
+        )
+    return tuple(dim for dim in dims if isinstance(dim, int))
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether a value is an initializer."""
+    return value is not None and value.const_value is not None
+
+
+def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """A list-of-integers attribute."""
+    attribute = node.attributes.get(name)
+    return tuple(attribute.as_ints()) if attribute is not None else default
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute."""
+    attribute = node.attributes.get(name)
+    return attribute.as_int() if attribute is not None else default
+
+
+def size(dims: tuple[int, ...]) -> int:
+    """Number of elements."""
+    return math.prod(dims)
+
+
+def number(value: float) -> str:
+    """A padding or sign value as people write it: −1, 0, +1, 0.25."""
+    return {0.0: "0", 1.0: "+1", -1.0: "−1"}.get(value, f"{value:g}")
+
+
+def by(dims: tuple[int, ...]) -> str:
+    """Sizes as people write them: 3×3."""
+    return "×".join(map(str, dims))
+
+
+def layer_reason(
+    layer: BinaryLayer, *, code: Code, message: str, remedy: str, allow: str | None = None
+) -> Reason:
+    """A reason about a binary layer."""
+    return Reason(layer.node.name or "", layer.name, code, message, remedy, allow)
