@@ -51,7 +51,7 @@ class Builder:
             if conv_bias.any():
                 shaped = self._per_channel(found, conv_bias, f"{name}.bias")
                 output = self._then(found, "Add", output, shaped, f"{name}/bias")
-        replace(found.node.outputs[0], output)
+        replace(found.node.outputs[0], output, inherit_name=True)
         self._graph.remove(found.node, safe=True)
         return node
 

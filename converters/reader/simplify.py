@@ -68,15 +68,23 @@ def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     return value
 
 
-def replace(old: ir.Value, new: ir.Value) -> None:
-    """Let every consumer of one value, the graph's outputs included, use another."""
+def replace(old: ir.Value, new: ir.Value, *, inherit_name: bool = False) -> None:
+    """Let every consumer of one value, the graph's outputs included, use another.
+
+    Args:
+        inherit_name: the new value takes the old one's name. A name means the same number at every stage, from
+            the ONNX file to the fused graph: that is what lets verification compare any two stages at every
+            value that both have. An output's name is always inherited.
+    """
     graph = old.graph
-    if old.is_graph_output() and graph is not None:
-        if new.is_graph_output() or new.is_graph_input() or new.is_initializer():
-            raise ValueError(f"output {old.name} can't become {new.name}")
+    is_output = old.is_graph_output() and graph is not None
+    if is_output and (new.is_graph_output() or new.is_graph_input() or new.is_initializer()):
+        raise ValueError(f"output {old.name} can't become {new.name}")
+    if is_output or inherit_name:
         name = old.name
         old.name = f"{name}_replaced"
         new.name = name
+    if is_output and graph is not None:
         for index, value in enumerate(graph.outputs):
             if value is old:
                 graph.outputs[index] = new
