@@ -51,7 +51,8 @@ class Layer:
         nodes: names of the ONNX nodes it came from.
         kind: binary, float or other (an operator with weights that is neither convolution nor linear).
         op: conv1d, conv2d, linear, or the ONNX operator.
-        why_not_binary: why a layer with two-valued weights or activations stayed float, else None.
+        why_not_binary: why a layer stayed float; None for the others.
+        looks_binary: a float layer whose weights or input look as if meant to be of few bits.
         weight_shape: (O, C/group, *kernel) or (O, C).
         scale: granularity of the scaling factor.
         mean_shift: whether the sign has a learned per-channel shift.
@@ -70,6 +71,7 @@ class Layer:
     params: int
     macs: int
     why_not_binary: str | None = None
+    looks_binary: bool = False
     scale: Granularity = "none"
     mean_shift: bool = False
     pad_value: float | None = None

@@ -240,6 +240,7 @@ def _float_summary(layer: Candidate, name: str, verdict: Verdict) -> Layer:
         params=math.prod(shape) + bias if shape else 0,
         macs=_macs(layer.node.outputs[0], shape) if shape else 0,
         why_not_binary=verdict.reason,
+        looks_binary=verdict.suspicious,
         stride=layer.strides,
         groups=layer.group,
     )
