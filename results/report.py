@@ -1,0 +1,75 @@
+"""From rows to what is shown: summaries, and a binarized model against its full-precision twin. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bibench_deploy.metrics import HardwareMetric, hardware_metric, ratio
+from bibench_deploy.runners.timing import Summary, summarise
+
+from .row import Row
+
+FULL_PRECISION = "fp32"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row and its summary."""
+
+    row: Row
+    summary: Summary
+
+    @property
+    def oversubscribed(self) -> bool:
+        """Whether more threads ran than the machine has cores."""
+        return self.row.threads > self.row.host.cores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A binarized model against its twin: same source model, device, engine and number of threads.
+
+    Attributes:
+        metric: speedup of the medians, compression of the file sizes, and BiBench's Eq. 9 of the two.
+    """
+
+    binarized: Line
+    full_precision: Line
+    metric: HardwareMetric
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``profile`` shows.
+
+    Attributes:
+        overall: Eq. 9 over all comparisons; None without any.
+    """
+
+    lines: tuple[Line, ...]
+    comparisons: tuple[Comparison, ...]
+    overall: HardwareMetric | None
+
+
+def report(rows: Sequence[Row]) -> Report:
+    """Summarise rows of one session, in their order."""
+    lines = tuple(Line(row, summarise(row.samples_ns)) for row in rows)
+    twins = {_pairing(line.row): line for line in lines if line.row.variant == FULL_PRECISION}
+    comparisons = tuple(
+        _compare(line, twins[_pairing(line.row)])
+        for line in lines
+        if line.row.variant != FULL_PRECISION and _pairing(line.row) in twins
+    )
+    pairs = [(c.metric.speedup, c.metric.compression) for c in comparisons]
+    return Report(lines, comparisons, hardware_metric(pairs) if pairs else None)
+
+
+def _pairing(row: Row) -> tuple[str, str, str, str, int]:
+    return row.device, row.host.cpu, row.engine, row.source_sha256, row.threads
+
+
+def _compare(binarized: Line, full_precision: Line) -> Comparison:
+    speedup = ratio(full_precision.summary.median_ms, binarized.summary.median_ms)
+    compression = ratio(full_precision.row.size_bytes, binarized.row.size_bytes)
+    return Comparison(binarized, full_precision, hardware_metric([(speedup, compression)]))

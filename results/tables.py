@@ -1,0 +1,136 @@
+"""A report as tables for a terminal of 80 columns; what is the same in every row stands in the caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from .report import Comparison, Line, Report
+from .row import Row
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CHANGED = "≠"
+UNVERIFIED = "?"
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report that has at least one line."""
+    console.print(_caption(report.lines))
+    console.print(_latencies(report.lines))
+    if report.comparisons:
+        console.print(_comparisons(report.comparisons))
+        console.print(_overall(report))
+    for note in notes(report.lines):
+        console.print(escape(note), soft_wrap=True)
+
+
+def marks(row: Row) -> str:
+    """What a reader must know of an artefact wherever its figures stand."""
+    return (f" {CHANGED}" if row.changes else "") + ("" if row.verified else f" {UNVERIFIED}")
+
+
+def notes(lines: Sequence[Line]) -> list[str]:
+    """What the marks mean for the artefacts that bear them, and what limits the figures."""
+    said = []
+    for row in {line.row.sha256: line.row for line in lines}.values():
+        name = f"{row.model} {row.variant}"
+        if row.changes:
+            said.append(
+                f"{CHANGED} {name} computes another function than its model: {'; '.join(row.changes)}"
+            )
+        if not row.verified:
+            said.append(f"{UNVERIFIED} {name} was not verified against its model")
+    if any(line.row.engine == "larq" and line.row.host.arch == "x86_64" for line in lines):
+        said.append(
+            "Larq's kernels are made for ARM: on x86-64 these figures do not tell what a board gains."
+        )
+    return said
+
+
+def _caption(lines: Sequence[Line]) -> str:
+    first = lines[0].row
+    kernels = ", ".join(_same(line.row.kernel for line in lines if line.row.kernel)) or "none"
+    engines = ", ".join(_same(line.row.engine for line in lines))
+    cores = f"{first.host.cores} cores" if first.host.cores > 1 else "1 core"
+    return escape(
+        f"device {first.device}: {first.host.cpu}, {cores}, {first.host.system}\n"
+        f"engine {engines}, binary kernel {kernels}"
+    )
+
+
+def _latencies(lines: Sequence[Line]) -> Table:
+    table = _table("model", "variant", right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
+    table.add_column("verdict")
+    for line in lines:
+        row, summary = line.row, line.summary
+        table.add_row(
+            escape(row.model),
+            escape(row.variant) + marks(row),
+            str(row.threads),
+            milliseconds(summary.median_ms),
+            f"{milliseconds(summary.p10_ms)}–{milliseconds(summary.p90_ms)}",
+            str(summary.runs),
+            size(row.size_bytes),
+            summary.verdict + ("; oversubscribed" if line.oversubscribed else ""),
+        )
+    return table
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+    table = _table("model", "variant", right=("threads", "speedup", "compression", "hardware metric"))
+    for comparison in comparisons:
+        row, metric = comparison.binarized.row, comparison.metric
+        table.add_row(
+            escape(row.model),
+            escape(row.variant) + marks(row),
+            str(row.threads),
+            f"{metric.speedup:.2f}×",
+            f"{metric.compression:.2f}×",
+            f"{metric.overall:.2f}",
+        )
+    table.title = "against full precision"
+    return table
+
+
+def _overall(report: Report) -> str:
+    metric = report.overall
+    if metric is None or metric.pairs == 1:
+        return "hardware metric = sqrt((speedup² + compression²) / 2)"
+    return (
+        f"mean of {metric.pairs}: speedup {metric.speedup:.2f}×, compression {metric.compression:.2f}×; "
+        f"hardware metric sqrt((speedup² + compression²) / 2) = {metric.overall:.2f}"
+    )
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits, and never fewer than the whole milliseconds."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes in powers of 1000, as the paper's storage."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    kilo = size_bytes / 1000
+    return f"{kilo:.0f} kB" if kilo < 1000 else f"{kilo / 1000:.2f} MB"
+
+
+def _table(*left: str, right: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _same(values: Iterable[str]) -> list[str]:
+    return sorted(set(values))

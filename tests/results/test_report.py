@@ -1,0 +1,127 @@
+"""What a session's rows amount to, as data and as tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from bibench_deploy.results.document import document
+from bibench_deploy.results.report import Report, report
+from bibench_deploy.results.row import HostFacts, Row
+from bibench_deploy.results.tables import milliseconds, show, size
+from support.rows import MS, make_row
+
+
+def twin(**facts: object) -> Row:
+    """Full precision: 40 ms and 8 MB against 10 ms and 1 MB."""
+    defaults = {"variant": "fp32", "kernel": None, "sha256": "f" * 64, "binary_ops": 0}
+    return make_row(**(defaults | {"size_bytes": 8_000_000, "samples_ns": [40 * MS] * 30} | facts))
+
+
+def shown(summary: Report, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    show(summary, console)
+    text = console.file
+    assert isinstance(text, io.StringIO)
+    return text.getvalue()
+
+
+def test_a_model_is_compared_with_its_twin() -> None:
+    (comparison,) = report([twin(), make_row()]).comparisons
+    assert (comparison.metric.speedup, comparison.metric.compression) == (4.0, 8.0)
+    assert comparison.metric.overall == pytest.approx(math.sqrt((16 + 64) / 2))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"threads": 2}, {"source_sha256": "1" * 64}, {"engine": "native"}, {"device": "rpi4"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_differs_in_more_than_the_variant_is_not_compared(other: dict[str, object]) -> None:
+    summary = report([twin(**other), make_row()])
+    assert summary.comparisons == ()
+    assert summary.overall is None
+
+
+def test_the_overall_metric_is_over_the_means_of_all_pairs() -> None:
+    rows = [twin(), make_row(), twin(threads=2, samples_ns=[20 * MS] * 30), make_row(threads=2)]
+    overall = report(rows).overall
+    assert overall is not None
+    assert (overall.speedup, overall.compression, overall.pairs) == (3.0, 8.0, 2)
+    assert overall.overall == pytest.approx(math.sqrt((9 + 64) / 2))
+
+
+def test_the_json_document_keeps_its_promised_fields() -> None:
+    found = json.loads(json.dumps(document(report([twin(), make_row()])), allow_nan=False))
+    promised = {"device", "engine", "model", "variant", "threads", "median_ms", "p10_ms", "p90_ms", "runs"}
+    assert promised | {"size_bytes", "verdict", "kernel", "cpu", "verified", "changes"} <= set(
+        found["rows"][0]
+    )
+    (metric,) = found["metrics"]
+    assert {"device", "engine", "model", "threads", "speedup", "compression", "hardware_metric"} <= set(
+        metric
+    )
+    assert (found["rows"][1]["median_ms"], found["rows"][1]["verdict"]) == (10.0, "stable")
+
+
+def test_no_rows_are_an_empty_document() -> None:
+    assert document(report([])) == {"rows": [], "metrics": [], "overall": None}
+
+
+def test_the_tables_fit_a_terminal_of_80_columns() -> None:
+    rows = [twin(model="resnet18-imagenet"), make_row(model="resnet18-imagenet", variant="reactnet")]
+    text = shown(report(rows))
+    assert max(map(len, text.splitlines())) <= 80
+    for figure in ("40.0", "10.0", "8.00 MB", "1.00 MB", "4.00×", "8.00×", "6.32", "indirect", "a processor"):
+        assert figure in text
+
+
+def test_a_changed_function_is_marked_in_every_table_and_explained() -> None:
+    changed = make_row(changes=["layer1: pads +1 instead of 0"])
+    lines = shown(report([twin(), changed])).splitlines()
+    assert sum("bnn ≠" in line for line in lines) == 2
+    assert "≠ resnet18 bnn computes another function than its model: layer1: pads +1 instead of 0" in lines
+
+
+def test_an_unverified_artefact_is_marked_in_every_table_and_explained() -> None:
+    lines = shown(report([twin(), make_row(verified=False)])).splitlines()
+    assert sum("bnn ?" in line for line in lines) == 2
+    assert "? resnet18 bnn was not verified against its model" in lines
+
+
+def test_marks_are_absent_where_there_is_nothing_to_say() -> None:
+    text = shown(report([twin(), make_row()]))
+    assert "≠" not in text
+    assert "?" not in text
+
+
+def test_more_threads_than_cores_stand_beside_the_verdict() -> None:
+    assert "stable; oversubscribed" in " ".join(shown(report([make_row(threads=8)]), 100).split())
+
+
+def test_a_board_is_not_promised_by_an_x86_machine() -> None:
+    host = HostFacts(cpu="a processor", arch="x86_64", cores=4, system="Linux 6.1")
+    assert "made for ARM" in shown(report([make_row(host=host)]))
+    assert "made for ARM" not in shown(report([make_row()]))
+
+
+def test_names_are_printed_as_they_are() -> None:
+    assert "[bold]net[/bold]" in shown(report([make_row(model="[bold]net[/bold]")]), 120)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1234, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1234")]
+)
+def test_milliseconds_have_three_digits(value: float, text: str) -> None:
+    assert milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(999, "999 B"), (41_640, "42 kB"), (999_999, "1000 kB"), (46_750_000, "46.75 MB")]
+)
+def test_sizes_are_decimal(value: int, text: str) -> None:
+    assert size(value) == text
