@@ -1,0 +1,253 @@
+"""Measuring on this machine: one fresh process a (artefact, threads), timed in turns."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from bibench_deploy import errors
+from bibench_deploy.errors import BibenchError, EngineError
+
+from .host import load_average
+from .timing import StopRule
+
+# An answer that takes longer means that the engine hangs: a turn is seconds, the slowest board's run is less.
+ANSWER_TIMEOUT_S = 600.0
+
+# -P: a file of the user that is called like a module must not be imported instead of it.
+WORKER = (sys.executable, "-P", "-m", "bibench_deploy.runners.worker")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artefact with one thread count."""
+
+    artefact: Path
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of a job.
+
+    Attributes:
+        kernel: which of the engine's kernels ran; None where there is no choice.
+        warmup_runs: untimed runs before the first sample.
+        samples_ns: latency of each run in ns, in the order of measuring.
+        load_before, load_after: load average over a minute, None where the system has none.
+    """
+
+    job: Job
+    kernel: str | None
+    warmup_runs: int
+    samples_ns: tuple[int, ...]
+    load_before: float | None
+    load_after: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that could not be measured; the others were."""
+
+    job: Job
+    error: BibenchError
+
+
+class Timed(Protocol):
+    """An opened job: what ``measure`` needs of a worker."""
+
+    kernel: str | None
+    warmup_runs: int
+
+    def turn(self, rule: StopRule) -> list[int]:
+        """Time runs until the rule says enough; ns."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+@dataclass
+class _Running:
+    job: Job
+    worker: Timed
+    load_before: float | None
+    samples: list[int] = field(default_factory=list)
+
+
+def measure(
+    jobs: Sequence[Job],
+    rule: StopRule,
+    on_turn: Callable[[Job, int], None] = lambda job, runs: None,
+    open_worker: Callable[[Job], Timed] | None = None,
+) -> Generator[Measurement | Failure]:
+    """Measure jobs that are compared with each other, in turns, so that a disturbance hits them alike.
+
+    Workers that wait for their turn use no processor. Each job is yielded as soon as it has enough samples;
+    a job that fails is yielded as a failure and the rest go on.
+
+    Args:
+        jobs: measured together; keep to a model and its twin.
+        rule: when a job has enough samples.
+        on_turn: told after each turn how many runs a job has.
+        open_worker: how a job is opened; a process of its own by default.
+    """
+    opener = open_worker or Worker
+    with ExitStack() as stack:
+        running: list[_Running] = []
+        for job in jobs:
+            load = load_average()
+            try:
+                worker = opener(job)
+            except BibenchError as error:
+                yield Failure(job, error)
+                continue
+            stack.callback(worker.close)
+            running.append(_Running(job, worker, load))
+        while running:
+            for entry in tuple(running):
+                try:
+                    entry.samples += entry.worker.turn(rule.turn)
+                except BibenchError as error:
+                    running.remove(entry)
+                    yield Failure(entry.job, error)
+                    continue
+                on_turn(entry.job, len(entry.samples))
+                if rule.enough(entry.samples):
+                    running.remove(entry)
+                    entry.worker.close()
+                    yield _measurement(entry)
+
+
+def _measurement(entry: _Running) -> Measurement:
+    return Measurement(
+        job=entry.job,
+        kernel=entry.worker.kernel,
+        warmup_runs=entry.worker.warmup_runs,
+        samples_ns=tuple(entry.samples),
+        load_before=entry.load_before,
+        load_after=load_average(),
+    )
+
+
+class Worker:
+    """A job in a process of its own, warmed up; see ``runners.worker``.
+
+    Args:
+        job: what to execute.
+        command: how the process is started.
+
+    Raises:
+        EngineError: the process crashed or hangs.
+        BibenchError: what opening the artefact raised there.
+    """
+
+    def __init__(self, job: Job, command: Sequence[str] = WORKER) -> None:
+        self._job = job
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        # Its own process group: Ctrl-C in a terminal is for us, and we end it.
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            process_group=0,
+        )
+        try:
+            opened = self._ask({"artefact": str(job.artefact.resolve()), "threads": job.threads})
+        except BaseException:
+            self.close()
+            raise
+        self.kernel: str | None = opened["kernel"]
+        self.warmup_runs: int = opened["warmup_runs"]
+
+    def turn(self, rule: StopRule) -> list[int]:
+        """Time runs until the rule says enough; ns.
+
+        Raises:
+            EngineError: the process crashed or hangs.
+            BibenchError: what executing the artefact raised there.
+        """
+        samples: list[int] = self._ask({"seconds": rule.min_seconds, "runs": rule.min_runs})["samples_ns"]
+        return samples
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            if stream is not None and not stream.closed:
+                _close_quietly(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._crashed() from None
+        # One answer a request: nothing can wait in the reader's buffer, so select() sees all there is.
+        if not select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+            raise EngineError(
+                f"the engine gave no answer within {ANSWER_TIMEOUT_S:.0f} s",
+                where=str(self._job.artefact),
+                remedy="try fewer threads; if it stays so, report it with the artefact",
+            )
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._crashed()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise restore(answer["error"])
+        return answer
+
+    def _crashed(self) -> EngineError:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").strip().splitlines()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return EngineError(
+            f"the engine's process {how}" + (f": {said[-1]}" if said else ""),
+            where=str(self._job.artefact),
+            remedy="try fewer threads, or convert the model again; if it stays so, report it",
+        )
+
+
+def restore(description: dict[str, Any]) -> BibenchError:
+    """The error that a worker described, of its own class.
+
+    A ``MissingExtraError`` has another constructor; its message is whole already, so its parent carries it.
+    """
+    kind = getattr(errors, str(description["type"]), EngineError)
+    if not (isinstance(kind, type) and issubclass(kind, BibenchError)):
+        kind = EngineError
+    if issubclass(kind, errors.MissingExtraError):
+        kind = errors.InputError
+    return kind(description["message"], where=description["where"], remedy=description["remedy"])
+
+
+def _close_quietly(stream: Any) -> None:
+    try:
+        stream.close()
+    except BrokenPipeError:
+        # A request that a killed process never read: nothing is lost.
+        return

@@ -1,0 +1,113 @@
+"""A process that executes one artefact and times it: ``python -m bibench_deploy.runners.worker``.
+
+A measurement starts from a fresh process: no other model's memory, threads or caches are in it, and an engine
+that crashes takes only itself along. The starter speaks first; each line on either side is one JSON object::
+
+    → {"artefact": PATH, "threads": N}      ← {"kernel": NAME or null, "warmup_runs": N}
+    → {"seconds": S, "runs": N}             ← {"samples_ns": [...]}          (as often as wanted)
+    end of input                            the process ends
+
+An error is answered as ``{"error": {"type", "message", "where", "remedy"}}`` and ends the process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any, TextIO
+
+from bibench_deploy.errors import BibenchError
+
+from .timing import WARMUP, StopRule
+
+
+def main() -> None:
+    """Serve one starter on standard input and output."""
+    # Ctrl-C in a terminal reaches every process; the starter decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = _private_stdout()
+    try:
+        serve(sys.stdin, answers)
+    except BibenchError as error:
+        _answer(answers, {"error": describe(error)})
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Open the artefact that the first line names, then time it as often as asked.
+
+    Raises:
+        BibenchError: what opening or executing the artefact raised.
+    """
+    first = requests.readline()
+    if not first:
+        return
+    job = json.loads(first)
+    invoke, kernel = _open(Path(job["artefact"]), int(job["threads"]))
+    warmup = time_runs(invoke, WARMUP)
+    _answer(answers, {"kernel": kernel, "warmup_runs": len(warmup)})
+    for line in requests:
+        turn = json.loads(line)
+        samples = time_runs(invoke, StopRule(float(turn["seconds"]), int(turn["runs"])))
+        _answer(answers, {"samples_ns": samples})
+
+
+def time_runs(
+    invoke: Callable[[], object], rule: StopRule, clock: Callable[[], int] = perf_counter_ns
+) -> list[int]:
+    """Time single runs until the rule says enough; ns.
+
+    Python's garbage collector is off meanwhile: a collection would count as the model's time.
+    """
+    samples: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        while not samples or not rule.enough(samples):
+            start = clock()
+            invoke()
+            samples.append(clock() - start)
+    finally:
+        gc.enable()
+    return samples
+
+
+def describe(error: BibenchError) -> dict[str, str | None]:
+    """An error as data, for ``restore`` on the other side."""
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "where": error.where,
+        "remedy": error.remedy,
+    }
+
+
+def _open(path: Path, threads: int) -> tuple[Callable[[], object], str | None]:
+    from .session import open_artefact, random_inputs
+    from .workspace import read_artefact
+
+    artefact = read_artefact(path)
+    session = open_artefact(artefact, threads)
+    return session.prepared(random_inputs(artefact.manifest)), session.kernel
+
+
+def _private_stdout() -> TextIO:
+    """What was standard output; what an engine prints to standard output goes to standard error instead."""
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
