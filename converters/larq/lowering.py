@@ -1,0 +1,214 @@
+"""The state of one lowering: which node of the GraphDef holds which value of the binary graph, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from bibench_deploy.errors import NotDeployableError
+
+from ..engine import TensorView
+from .graphdef import GraphBuilder
+from .layout import Held, Layout, can_be_spatial
+
+REMEDY = "keep this operation out of the deployed graph, or use an engine that has it"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A node of the GraphDef that holds a value of the binary graph."""
+
+    value: str
+    held: Held
+
+
+@dataclass
+class Lowering:
+    """What the operators' lowerings read and write.
+
+    Attributes:
+        builder: receives the nodes.
+        layout: converts between forms.
+        points: values that are held by a float node, for the probe.
+        forms: layer name → form used for it.
+        binary: layer name → nodes of its binary convolutions (several for a split group).
+        inputs, outputs: node → how it is seen as the model's, in the model's order.
+    """
+
+    builder: GraphBuilder
+    layout: Layout
+    points: dict[str, Point] = field(default_factory=dict)
+    forms: dict[str, str] = field(default_factory=dict)
+    binary: dict[str, list[str]] = field(default_factory=dict)
+    inputs: dict[str, TensorView] = field(default_factory=dict)
+    outputs: dict[str, TensorView] = field(default_factory=dict)
+    _held: dict[ir.Value, Held] = field(default_factory=dict)
+    _converted: dict[tuple[str, str, tuple[int, ...]], Held] = field(default_factory=dict)
+    _steps: dict[str, str] = field(default_factory=dict)
+    _done: set[ir.Node] = field(default_factory=set)
+
+    # --- values ----------------------------------------------------------------------------------------
+
+    def put(self, value: ir.Value, held: Held) -> None:
+        """Say how a value is held."""
+        self._held[value] = held
+        if not held.pending:
+            self.points.setdefault(held.node, Point(name_of(value), held))
+
+    def raw(self, value: ir.Value) -> Held:
+        """How a value is held, its step possibly pending; a constant becomes a plain one."""
+        if value not in self._held:
+            array = constant_of(value)
+            if array is None:
+                raise AssertionError(f"{value.name} is used before it is computed")
+            node = self.builder.const(array.astype(np.float32), name_of(value))
+            self._held[value] = Held(node, array.shape)
+        return self._held[value]
+
+    def get(self, value: ir.Value) -> Held:
+        """How a value is held, its step emitted."""
+        held = self.raw(value)
+        if not held.pending:
+            return held
+        return Held(self.step(held.node), held.shape, held.form, held.source)
+
+    def step(self, node: str) -> str:
+        """The step of a node, emitted once."""
+        if node not in self._steps:
+            self._steps[node] = self.builder.step(node, f"{node}/sign")
+        return self._steps[node]
+
+    def plain(self, held: Held) -> Held:
+        """In ONNX's layout, converted once."""
+        return self._once(held, "plain", self.layout.plain)
+
+    def spatial(self, held: Held) -> Held:
+        """In spatial form, converted once."""
+        return self._once(held, "spatial", self.layout.spatial)
+
+    def _once(self, held: Held, form: str, convert: Callable[[Held], Held]) -> Held:
+        if held.form == form:
+            return held
+        key = (held.node, form, held.shape)
+        if key not in self._converted:
+            self._converted[key] = convert(held)
+        return self._converted[key]
+
+    # --- nodes -----------------------------------------------------------------------------------------
+
+    def skip(self, node: ir.Node) -> None:
+        """Say that a node was lowered together with an earlier one."""
+        self._done.add(node)
+
+    def is_done(self, node: ir.Node) -> bool:
+        """Whether a node was lowered together with an earlier one."""
+        return node in self._done
+
+
+def name_of(value: ir.Value) -> str:
+    """A value's name."""
+    return value.name or "value"
+
+
+def label(node: ir.Node) -> str:
+    """What an error calls a node."""
+    return f"node {node.name or name_of(node.outputs[0])} ({node.op_type})"
+
+
+def refusal(node: ir.Node, why: str, remedy: str = REMEDY) -> NotDeployableError:
+    """The error for a node that Larq can't compute."""
+    return NotDeployableError(f"Larq can't execute it: {why}", where=label(node), remedy=remedy)
+
+
+def shape_of(value: ir.Value) -> tuple[int, ...]:
+    """A value's static shape.
+
+    Raises:
+        NotDeployableError: it has none.
+    """
+    shape = value.shape
+    if shape is None or not all(isinstance(size, int) for size in shape):
+        raise NotDeployableError(
+            f"Larq can't execute it: its shape is not static ({shape})",
+            where=f"value {value.name}",
+            remedy="export the model with a fixed input size",
+        )
+    return tuple(int(size) for size in shape.numpy())
+
+
+def constant_of(value: ir.Value | None) -> npt.NDArray[np.generic] | None:
+    """A value's constant, None where it is computed."""
+    if value is None or value.const_value is None:
+        return None
+    return value.const_value.numpy()
+
+
+def operand(node: ir.Node, index: int) -> ir.Value:
+    """An input that must be there.
+
+    Raises:
+        NotDeployableError: it is absent.
+    """
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        raise refusal(node, f"its input {index} is absent")
+    return value
+
+
+def constant(node: ir.Node, index: int) -> npt.NDArray[np.generic]:
+    """An input that must be a constant.
+
+    Raises:
+        NotDeployableError: it is computed.
+    """
+    array = constant_of(operand(node, index))
+    if array is None:
+        raise refusal(node, f"its input {index} is computed, not constant")
+    return array
+
+
+def optional_constant(node: ir.Node, index: int) -> npt.NDArray[np.generic] | None:
+    """A constant input, None where it is absent."""
+    if index >= len(node.inputs) or node.inputs[index] is None:
+        return None
+    return constant(node, index)
+
+
+def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """An attribute of integers."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else tuple(int(i) for i in attribute.as_ints())
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else int(attribute.as_int())
+
+
+def number(node: ir.Node, name: str, default: float) -> float:
+    """A float attribute."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else float(attribute.as_float())
+
+
+def text(node: ir.Node, name: str, default: str) -> str:
+    """A string attribute."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_string()
+
+
+def image(node: ir.Node, index: int = 0) -> tuple[int, ...]:
+    """Shape of an input that must have one or two spatial axes.
+
+    Raises:
+        NotDeployableError: it has another rank.
+    """
+    shape = shape_of(operand(node, index))
+    if not can_be_spatial(shape):
+        raise refusal(node, f"its input has rank {len(shape)}; only 1-D and 2-D convolutions and pools are")
+    return shape
