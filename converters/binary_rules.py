@@ -62,20 +62,26 @@ def _factor(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
         )
 
 
-def source_step(layer: BinaryLayer) -> tuple[ir.Node | None, list[ir.Node]]:
-    """The Binarize node that a layer's bits come from, and the nodes between the two, last first."""
-    between: list[ir.Node] = []
-    value = layer.node.inputs[0]
-    while value is not None and (producer := value.producer()) is not None:
+def source_steps(layer: BinaryLayer) -> tuple[list[ir.Node], list[ir.Node]]:
+    """The Binarize nodes that a layer's bits come from, and the nodes between."""
+    found: dict[ir.Node, None] = {}
+    between: dict[ir.Node, None] = {}
+    values = [layer.node.inputs[0]]
+    while values:
+        value = values.pop()
+        producer = value.producer() if value is not None else None
+        if producer is None or producer in between:
+            continue
         if is_binarize(producer):
-            return producer, between
-        between.append(producer)
-        value = producer.inputs[0] if producer.inputs else None
-    return None, between
+            found[producer] = None
+        else:
+            between[producer] = None
+            values.extend(producer.inputs)
+    return list(found), list(between)
 
 
 def _sign(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
-    binarize, between = source_step(layer)
+    binarizes, between = source_steps(layer)
     takes = context.capabilities.binary.between_sign_and_layer
     for node in between:
         # An operator that isn't taken at all is reported as such by the operator's own rules.
@@ -88,19 +94,18 @@ def _sign(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
                 f"{', '.join(takes)} there",
                 remedy=f"move the sign behind {node.op_type}",
             )
-    if binarize is None:
-        return
-    step = Step.of(binarize)
-    if step.mean_shift and not context.capabilities.factors.mean_shift:
-        yield Reason(
-            node=binarize.name or "",
-            layer=layer.name,
-            code="mean-shift",
-            message=f"its sign has a learned shift a channel; {context.title} takes no mean shift",
-            remedy="train with an unshifted sign (Bi-Real instead of ReActNet), or choose larq",
-        )
-    if step.at_threshold == 0:
-        yield from _sign_of_zero(layer, binarize, context)
+    for binarize in binarizes:
+        step = Step.of(binarize)
+        if step.mean_shift and not context.capabilities.factors.mean_shift:
+            yield Reason(
+                node=binarize.name or "",
+                layer=layer.name,
+                code="mean-shift",
+                message=f"its sign has a learned shift a channel; {context.title} takes no mean shift",
+                remedy="train with an unshifted sign (Bi-Real instead of ReActNet), or choose larq",
+            )
+        if step.at_threshold == 0:
+            yield from _sign_of_zero(layer, binarize, context)
 
 
 def _sign_of_zero(layer: BinaryLayer, binarize: ir.Node, context: Context) -> Iterator[Finding]:
@@ -173,20 +178,15 @@ def _form(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
 
 def _groups(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
     binary = context.capabilities.binary
-    channels = layer.signs.shape[1]
     if binary.groups == "none":
-        message = f"has {layer.group} groups: {binary.groups_note}"
-    elif channels < binary.min_group_channels:
-        message = (
-            f"has {layer.group} groups of {channels} channel(s); {context.title} keeps such a layer float"
+        yield layer_reason(
+            layer,
+            code="group",
+            message=f"has {layer.group} groups; {binary.groups_note}",
+            remedy="train without groups, or keep this layer float",
         )
-    else:
-        if binary.groups == "split":
-            yield Note(layer.node.name or "", layer.name, "group", binary.groups_note)
-        return
-    yield layer_reason(
-        layer, code="group", message=message, remedy="train without groups, or keep this layer float"
-    )
+    elif binary.groups_note:
+        yield Note(layer.node.name or "", layer.name, "group", binary.groups_note)
 
 
 def _padding(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
@@ -205,23 +205,22 @@ def _padding(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
     form = binary.pad_form(value)
     node = layer.node.name or ""
     allowed = context.allowed.padding
-    values = [each.value for each in binary.padding]
-    if form is not None and form.shortcut is not None and form.shortcut == allowed:
-        yield Change(node, layer.name, "padding", f"pads {number(form.shortcut)} instead of {number(value)}")
-    elif form is not None:
-        if form.note:
-            yield Note(node, layer.name, "padding", form.note)
-    elif allowed in values:
+    exact = [each.value for each in binary.padding if each.value is not None]
+    if form is None and allowed in exact:
         yield Change(node, layer.name, "padding", f"pads {number(allowed)} instead of {number(value)}")
-    else:
-        native = next((each.value for each in binary.padding if each.how == "native"), values[0])
+    elif form is None:
+        native = next((each.value for each in binary.padding if each.how == "native"), None) or exact[0]
         yield layer_reason(
             layer,
             code="pad-value",
-            message=f"pads {number(value)}; {context.title} computes {', '.join(map(number, values))} only",
+            message=f"pads {number(value)}; {context.title} computes {', '.join(map(number, exact))} only",
             remedy=f"train with padding value {number(native)}",
             allow=f"padding={native:+g}",
         )
+    elif form.shortcut is not None and form.shortcut == allowed:
+        yield Change(node, layer.name, "padding", f"pads {number(form.shortcut)} instead of {number(value)}")
+    elif form.note:
+        yield Note(node, layer.name, "padding", form.note)
 
 
 def _linear_rank(layer: BinaryLayer, context: Context) -> Iterator[Finding]:

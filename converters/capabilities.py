@@ -50,11 +50,12 @@ class PadForm(_Data):
     """One padding value, in ±1 terms, that is computed exactly, and how.
 
     Attributes:
+        value: None stands for every value without a form of its own.
         note: what that costs; empty where it costs nothing.
         shortcut: a value that would cost nothing, offered through ``--allow padding=``.
     """
 
-    value: float
+    value: float | None = None
     how: PadHow
     note: str = ""
     shortcut: float | None = None
@@ -90,15 +91,15 @@ class Binary(_Data):
     square_only: bool
     between_sign_and_layer: tuple[str, ...]
     groups: Literal["none", "split", "native"]
-    groups_note: str
-    min_group_channels: int
+    groups_note: str = ""
     padding: tuple[PadForm, ...]
     direct: tuple[Direct, ...] = ()
     gemm: Gemm | None = None
 
     def pad_form(self, value: float) -> PadForm | None:
         """How a padding value is computed exactly; None where it can't be."""
-        return next((form for form in self.padding if form.value == value), None)
+        own = next((form for form in self.padding if form.value == value), None)
+        return own or next((form for form in self.padding if form.value is None), None)
 
 
 class Conditions(_Data):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import onnx_ir as ir
+
 from bibench_deploy.errors import InputError
-from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.graph import BinaryGraph, BinaryLayer
 
 from .binary_rules import binary_findings, is_part_of_binary_layer
 from .capabilities import Capabilities
@@ -17,6 +19,10 @@ from .operator_rules import operator_findings
 __all__ = ["Allowed", "Assessment", "Change", "Note", "Reason", "Verdict", "assess", "parse_allow"]
 
 Verdict = Literal["deployable", "changes_function", "not_deployable", "planned"]
+
+
+#: The reader's word for a layer that nobody meant to be binary.
+ORDINARY = "weights are real-valued"
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,36 @@ def verdict(reasons: Iterable[Reason]) -> Verdict:
 def _findings(context: Context) -> Iterator[Finding]:
     yield from _model(context)
     layers = {layer.node: layer for layer in context.graph.binary_layers}
+    takes_factors = "input" in context.capabilities.factors.granularity
+    factors = set() if takes_factors else runtime_factor_nodes(layers)
     for node in context.graph.model.graph:
         if node in layers:
             yield from binary_findings(layers[node], context)
-        elif not is_part_of_binary_layer(node):
+        elif not is_part_of_binary_layer(node) and node not in factors:
             yield from operator_findings(node, context)
+
+
+def runtime_factor_nodes(layers: Mapping[ir.Node, BinaryLayer]) -> set[ir.Node]:
+    """What only computes and applies run-time factors: refused with its layer, not by operator too."""
+    found: set[ir.Node] = set()
+    for node, layer in layers.items():
+        if layer.scale == "input":
+            for user, _ in node.outputs[0].uses():
+                if user.op_type == "Mul":
+                    found |= {user, *(_ancestors(user) - _ancestors(node) - {node})}
+    return found
+
+
+def _ancestors(node: ir.Node) -> set[ir.Node]:
+    found: set[ir.Node] = set()
+    stack = [node]
+    while stack:
+        for value in stack.pop().inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and producer not in found:
+                found.add(producer)
+                stack.append(producer)
+    return found
 
 
 def _model(context: Context) -> Iterator[Finding]:
@@ -87,7 +118,7 @@ def _model(context: Context) -> Iterator[Finding]:
             "'bibench-deploy inspect' tells of every layer why it is not binary",
         )
     for layer in graph.layers:
-        if layer.kind != "binary" and layer.why_not_binary:
+        if layer.kind != "binary" and layer.why_not_binary not in (None, ORDINARY):
             yield Note(
                 layer.nodes[0] if layer.nodes else "",
                 layer.name,

@@ -219,7 +219,18 @@ def _takes_flat(node: ir.Node) -> bool:
     """Whether a node reads flattened features in an order that weights can absorb."""
     if is_binarize(node):
         return all(is_binary_layer(user) for user, _ in node.outputs[0].uses())
-    return is_binary_layer(node) or node.op_type in _MATRIX
+    if is_binary_layer(node) or node.op_type in _MATRIX:
+        return True
+    # What acts on every number alike may as well come before the flattening.
+    alike = node.op_type in ("Relu", "Clip") or (
+        node.op_type in _SCALAR_MATH
+        and any(
+            value.const_value is not None and value.const_value.size == 1
+            for value in node.inputs
+            if value is not None
+        )
+    )
+    return alike and all(_takes_flat(user) for user, _ in node.outputs[0].uses())
 
 
 def _mean(node: ir.Node, context: Context) -> Iterator[Finding]:

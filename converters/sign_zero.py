@@ -36,7 +36,7 @@ def zero_is_common(binarize: ir.Node) -> str | None:
         if node.op_type == "Clip" and any((threshold == bound).any() for bound in _bounds(node)):
             return "its input comes from a clip at that value"
         if is_binary_layer(node) and _hits_integers(BinaryLayer(node), threshold):
-            return f"its input is the bare integer sum of {BinaryLayer(node).name}"
+            return "its input is the bare integer sum of a binary layer"
         return None
     return None
 
