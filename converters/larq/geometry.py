@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bibench_deploy.graph import BinaryGraph, BinaryLayer, is_binary_layer
 from bibench_deploy.graph.ops import BINARY_CONV
 
-from .lowering import image, integer, ints, operand, shape_of, text
+from .lowering import constant, image, integer, ints, operand, optional_constant, refusal, shape_of, text
 from .padding import POINT, Axis, Plan, axis, plan_binary, plan_padded, plan_real
 
 POOLS = ("MaxPool", "AveragePool")
@@ -23,13 +23,44 @@ def kernel_shape(node: ir.Node) -> tuple[int, ...]:
     return shape_of(operand(node, 1))[2:]
 
 
+def padded_before(node: ir.Node) -> tuple[ir.Value, tuple[tuple[int, int], ...]]:
+    """What a Conv reads once a zero Pad before it is taken as its own padding, and that padding.
+
+    LCE's converter rewrites a symmetric Pad and a VALID convolution of stride 2 to SAME, which reads other
+    pixels; so a Pad that is left to it must never stand directly before a convolution.
+
+    Returns:
+        The value, and (before, after) per spatial axis; the Conv's own input and zeros where there is no Pad.
+
+    Raises:
+        NotDeployableError: the Pad also pads batch or channels.
+    """
+    value = operand(node, 0)
+    rank = len(shape_of(value))
+    none = tuple((0, 0) for _ in range(rank - 2))
+    producer = value.producer()
+    if node.op_type != "Conv" or producer is None or (producer.domain, producer.op_type) != ("", "Pad"):
+        return value, none
+    fill, axes = optional_constant(producer, 2), optional_constant(producer, 3)
+    if text(producer, "mode", "constant") != "constant" or (fill is not None and fill.reshape(()) != 0):
+        return value, none
+    flat = constant(producer, 1).ravel()
+    places = list(range(rank)) if axes is None else [int(a) % rank for a in axes.ravel()]
+    pairs = {place: (int(flat[i]), int(flat[len(places) + i])) for i, place in enumerate(places)}
+    if any(pairs.get(axis, (0, 0)) != (0, 0) for axis in (0, 1)):
+        raise refusal(producer, "it pads channels with zeros directly before a convolution")
+    return operand(producer, 0), tuple(pairs.get(axis, (0, 0)) for axis in range(2, rank))
+
+
 def axes_of(node: ir.Node) -> tuple[Axis, Axis]:
     """The windows of a Conv, BinaryConv, MaxPool or AveragePool, upright; a missing height is ``POINT``.
 
     Raises:
         NotDeployableError: more than two spatial axes.
     """
-    sizes = image(node)[2:]
+    image(node)
+    source, extra = padded_before(node)
+    sizes = shape_of(source)[2:]
     rank = len(sizes)
     kernel = kernel_shape(node)
     strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
@@ -41,14 +72,17 @@ def axes_of(node: ir.Node) -> tuple[Axis, Axis]:
         pads = tuple((flat[i], flat[rank + i]) for i in range(rank))
     auto = text(node, "auto_pad", "NOTSET")
     found = []
-    for size, k, s, d, (before, after) in zip(sizes, kernel, strides, dilations, pads, strict=True):
+    for size, k, s, d, (before, after), more in zip(
+        sizes, kernel, strides, dilations, pads, extra, strict=True
+    ):
         if auto.startswith("SAME"):
-            total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+            whole = size + sum(more)
+            total = max((-(-whole // s) - 1) * s + (k - 1) * d + 1 - whole, 0)
             before = (total + (auto == "SAME_LOWER")) // 2
             after = total - before
         elif auto == "VALID":
             before = after = 0
-        found.append(axis(size, k, s, d, before, after, ceil))
+        found.append(axis(size, k, s, d, before + more[0], after + more[1], ceil))
     return (found[0], found[1]) if rank == 2 else (POINT, found[0])
 
 

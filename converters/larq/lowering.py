@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from bibench_deploy.errors import NotDeployableError
+from bibench_deploy.errors import ConversionError, NotDeployableError
 
 from ..engine import TensorView
 from .graphdef import GraphBuilder
-from .layout import Held, Layout, can_be_spatial
+from .layout import Held, Layout, can_be_spatial, nhwc
 
 REMEDY = "keep this operation out of the deployed graph, or use an engine that has it"
 
@@ -54,7 +54,19 @@ class Lowering:
     # --- values ----------------------------------------------------------------------------------------
 
     def put(self, value: ir.Value, held: Held) -> None:
-        """Say how a value is held."""
+        """Say how a value is held.
+
+        Raises:
+            ConversionError: what was emitted has another shape than the graph declares.
+        """
+        found = self.builder.shapes[held.node]
+        declared = nhwc(shape_of(value)) if held.form == "spatial" else shape_of(value)
+        if found != declared:
+            raise ConversionError(
+                f"it is declared with shape {declared} (as Larq holds it) but has {found}",
+                where=f"value {name_of(value)}",
+                remedy="let onnx infer the model's shapes again; a pool with ceil_mode is a known cause",
+            )
         self._held[value] = held
         if not held.pending:
             self.points.setdefault(held.node, Point(name_of(value), held))

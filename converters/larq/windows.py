@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .geometry import axes_of, counts_padding, kernel_shape, plan_of
+from .geometry import axes_of, counts_padding, kernel_shape, padded_before, plan_of
 from .graphdef import FloatArray
 from .layout import Held
 from .lowering import (
@@ -84,7 +84,7 @@ def conv(low: Lowering, node: ir.Node) -> None:
     weight = constant(node, 1)
     plan = plan_of(node, low.layout.rotated)
     dilations = two_sizes(ints(node, "dilations", (1,) * (len(shape) - 2)))
-    x = prepared(low, low.spatial(low.get(operand(node, 0))).node, plan, 0.0, name)
+    x = prepared(low, low.spatial(low.get(padded_before(node)[0])).node, plan, 0.0, name)
     bias = optional_constant(node, 2)
     dot = f"{name}/dot" if bias is not None else name
     strides = strides_of(plan)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper, parser, shape_inference
+from onnx import TensorProto, compose, helper, numpy_helper, parser
 
 from bibench_deploy.converters.engine import Emitted, TensorView
 from bibench_deploy.converters.larq import lce
@@ -58,14 +58,45 @@ def make_graph(
     return BinaryGraph(ir.from_proto(full), source, ())
 
 
+def merged(graphs: Mapping[str, BinaryGraph], x: str = "x", y: str = "y") -> BinaryGraph:
+    """Several graphs of one input and one output as one graph, to convert many cases at once.
+
+    Args:
+        graphs: name → graph; its output becomes ``<name>_<y>``.
+        x, y: names of the input, which all share, and of the output.
+    """
+    model = onnx.ModelProto()
+    for name, graph in graphs.items():
+        part = compose.add_prefix(graph.source.proto, f"{name}_", rename_functions=False)
+        for node in part.graph.node:
+            node.input[:] = [x if i == f"{name}_{x}" else i for i in node.input]
+        if not model.graph.node:
+            model.CopyFrom(part)
+            model.graph.input[0].name = x
+            continue
+        model.graph.node.extend(part.graph.node)
+        model.graph.initializer.extend(part.graph.initializer)
+        model.graph.value_info.extend(part.graph.value_info)
+        model.graph.output.extend(part.graph.output)
+    return BinaryGraph(ir.from_proto(model), Source(Path("test.onnx"), "0" * 64, model), ())
+
+
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """onnxruntime, which executes the nodes as they stand."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+
+
 def all_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Static shape of every value that a node computes, by executing the model once."""
     probe = onnx.ModelProto()
-    probe.CopyFrom(shape_inference.infer_shapes(model))
+    probe.CopyFrom(model)
     names = [name for node in model.graph.node for name in node.output if name]
     del probe.graph.output[:]
     probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(probe)
     feeds = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
     return {name: value.shape for name, value in zip(names, session.run(names, feeds), strict=True)}
 
@@ -113,7 +144,8 @@ def binary_layer(
         step
         + f"{y} = bibench.BinaryConv <pads: ints = {flat}, pad_value: float = {float(pad_value)}, "
         + f"strides: ints = {list(strides) or [1] * spatial}, "
-        + f"dilations: ints = {list(dilations) or [1] * spatial}, group: int = {group}, {common}> {arguments}\n",
+        + f"dilations: ints = {list(dilations) or [1] * spatial}, group: int = {group}, {common}> "
+        + f"{arguments}\n",
         constants,
     )
 
@@ -126,7 +158,7 @@ def expected(
     if names is not None:
         del proto.graph.output[:]
         proto.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(proto)
     result: list[npt.NDArray[np.float32]] = session.run(None, dict(feeds))
     return result
 
