@@ -61,15 +61,26 @@ def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProt
 
 
 class Pieces:
-    """A cut model ready to run."""
+    """A cut model ready to run.
 
-    def __init__(self, proto: onnx.ModelProto, names: Iterable[str]) -> None:
-        self.names = list(dict.fromkeys(names))
-        self._session = session(cut(proto, self.names))
+    Args:
+        names: values at which the model is cut.
+        watched: values inside the pieces that are wanted as well.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, names: Iterable[str], watched: Iterable[str] = ()) -> None:
+        names = list(dict.fromkeys(names))
+        self._wanted = list(dict.fromkeys([*names, *watched]))
+        model = cut(proto, names)
+        known = {value.name for value in model.graph.output}
+        for name in self._wanted:
+            if name not in known:
+                model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+        self._session = session(model)
         self._feeds = {value.name for value in self._session.get_inputs()}
 
     def __call__(self, inputs: Mapping[str, Array], given: Mapping[str, Array]) -> dict[str, Array]:
-        """What each piece computes from the numbers given: one array per name."""
+        """What each piece computes from the numbers given: one array per name, watched values too."""
         feeds = dict(inputs) | {name + GIVEN: array for name, array in given.items()}
-        results = self._session.run(self.names, {k: v for k, v in feeds.items() if k in self._feeds})
-        return dict(zip(self.names, results, strict=True))
+        results = self._session.run(self._wanted, {k: v for k, v in feeds.items() if k in self._feeds})
+        return dict(zip(self._wanted, results, strict=True))

@@ -68,6 +68,9 @@ def _widen(graph: ir.Graph, node: ir.Node) -> None:
             "group": layer.group,
         }
         new = ir.node("Conv", [data, weight, constant], attributes, name=f"{node.name}/float")
+    elif len(node.outputs[0].shape or ()) == 2:
+        weight = add_constant(graph, f"{layer.name}.float_weight", weights)
+        new = ir.node("Gemm", [data, weight, constant], {"transB": 1}, name=f"{node.name}/float")
     else:
         weight = add_constant(graph, f"{layer.name}.float_weight", np.ascontiguousarray(weights.T))
         product = ir.node("MatMul", [data, weight], name=f"{node.name}/float")

@@ -1,8 +1,120 @@
-"""``bibench-deploy convert``."""
+"""``bibench-deploy convert``: verified artefacts for every engine that can take a model."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def convert() -> None:
-    """Not written yet."""
-    raise NotImplementedError
+import typer
+
+from bibench_deploy.cli import console
+
+if TYPE_CHECKING:
+    from bibench_deploy.conversion import Artefact, Conversion
+
+
+def convert(
+    model: Annotated[
+        Path,
+        typer.Argument(help="An ONNX model (or, for larq, a Keras file or SavedModel folder).", show_default=False),
+    ],
+    engine: Annotated[
+        list[str] | None,
+        typer.Option("--engine", "-e", help="Convert for this engine (repeatable). Default: every one that can."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Workspace. [default: $BIBENCH_WORKSPACE or bibench-workspace]"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="X.npz", help="Verify on real inputs too (and labels, for the accuracy)."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="KEY=VALUE", help="Allow a change of function: padding=-1|0|+1, sign-zero=+1|-1."
+        ),
+    ] = None,
+    twin: Annotated[bool, typer.Option("--twin/--no-twin", help="Emit the fp32 twin, the baseline.")] = True,
+    save_graph: Annotated[
+        bool, typer.Option("--save-graph", help="Write the fused binary graph as ONNX too.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Convert a model, prove that the artefacts compute what it computes, and say why an engine can't take it.
+
+    Ends with 0 if something was converted (for every --engine asked for), else with 1.
+    """
+    from bibench_deploy import conversion
+    from bibench_deploy.converters.deployability import parse_allow
+    from bibench_deploy.runners.workspace import workspace_folder
+
+    folder = workspace_folder(output)
+    with console.stderr().status("") as status:
+        result = conversion.convert(
+            model,
+            folder,
+            engines=engine or (),
+            data=data,
+            allowed=parse_allow(allow or ()),
+            twin=twin,
+            save_graph=save_graph,
+            progress=status.update,
+        )
+    if json:
+        console.print_json(conversion.as_json(result))
+    else:
+        _print(result)
+    if not result.artefacts or (engine and result.refused):
+        raise typer.Exit(1)
+
+
+def _print(result: Conversion) -> None:
+    from rich.markup import escape
+
+    out = console.stdout()
+    source = result.graph.source
+    out.print(f"[bold]{escape(source.name)}[/bold]: {len(result.graph.binary_layers)} binary layers")
+    for artefact in result.artefacts:
+        _print_artefact(artefact)
+    for refusal in result.refused:
+        assessment = refusal.assessment
+        if assessment.verdict == "deployable" or assessment.verdict == "planned":
+            out.print(f"  [dim]{refusal.engine}: {escape(assessment.notes[0].message)}[/dim]")
+            continue
+        reasons = assessment.reasons
+        more = f" (and {len(reasons) - 1} more; see 'check')" if len(reasons) > 1 else ""
+        first = reasons[0]
+        place = f"{escape(first.layer)}: " if first.layer else ""
+        out.print(f"  [red]{refusal.engine} can't:[/red] {place}{escape(first.message)}{more}")
+        out.print(f"    {escape(first.remedy)}")
+
+
+def _print_artefact(artefact: Artefact) -> None:
+    from rich.markup import escape
+
+    out = console.stdout()
+    manifest, found = artefact.manifest, artefact.verification
+    size = manifest.size_bytes / 1e6
+    out.print(
+        f"  [green]{manifest.engine}[/green] {manifest.variant}: {escape(str(artefact.path))}  "
+        f"{size:.2f} MB, {manifest.binary_ops} binary operators"
+    )
+    pieces = [*found.graph, *found.layers]
+    largest = max((piece.relative for piece in pieces), default=0.0)
+    agreed = f"{found.covered} of {found.binary_layers} binary layers, " if found.binary_layers else ""
+    out.print(
+        f"    verified: {agreed}{len(pieces)} inner values agree with onnxruntime to {largest:.1e}; "
+        f"{found.random.within:.0%} of {found.random.rows} random rows within {found.tolerances['row']:g}"
+    )
+    if found.data is not None:
+        text = f"    on {found.data.rows} real rows {found.data.differing_classes} predictions differ"
+        if found.data.accuracy is not None:
+            before, after = found.data.accuracy
+            text += f"; accuracy {before:.2%} before, {after:.2%} after"
+        out.print(text)
+    for change in manifest.changes:
+        out.print(f"    [yellow]changed:[/yellow] {escape(change)}")

@@ -1,0 +1,249 @@
+"""From an ONNX file to verified artefacts: the pipeline behind ``bibench-deploy convert``.
+
+read → fuse → for every engine: assess → (changes that were allowed) → emit and audit → verify → write. Nothing
+is written under its final name before it is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bibench_deploy.converters.capabilities import known_engines, load
+from bibench_deploy.converters.changes import apply_changes
+from bibench_deploy.converters.deployability import Allowed, Assessment, assess
+from bibench_deploy.converters.engine import Emitted, Engine, TensorView, engine_names, load_engine
+from bibench_deploy.converters.fusion import fuse
+from bibench_deploy.converters.manifest import Manifest, SourceModel, Tensor, manifest_path
+from bibench_deploy.converters.reader import read
+from bibench_deploy.converters.reader.algorithm import algorithm_like
+from bibench_deploy.converters.twin import VARIANT as TWIN
+from bibench_deploy.converters.twin import fp32_twin
+from bibench_deploy.converters.verification import Verification, verify
+from bibench_deploy.errors import InputError, NotDeployableError, VerificationError
+from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
+from bibench_deploy.files import make_folder, write_atomically
+from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.runners.session import opener
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A verified artefact on disk, with what is known of it."""
+
+    path: Path
+    manifest: Manifest
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An engine that can't take the model, or for which nothing is emitted yet."""
+
+    engine: str
+    assessment: Assessment
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of one model."""
+
+    graph: BinaryGraph
+    artefacts: tuple[Artefact, ...]
+    refused: tuple[Refusal, ...]
+
+
+def convert(
+    model: Path,
+    folder: Path,
+    engines: Sequence[str] = (),
+    data: Path | None = None,
+    allowed: Allowed | None = None,
+    twin: bool = True,
+    save_graph: bool = False,
+    progress: Progress = lambda message: None,
+) -> Conversion:
+    """Convert an ONNX model for the engines that can take it.
+
+    Args:
+        folder: the workspace; made if it is missing.
+        engines: names; all known engines if empty.
+        data: an .npz file of real inputs to verify with (see ``evaluation_data``).
+        allowed: changes of function that are allowed.
+        twin: emit the fp32 twin too.
+        save_graph: write the fused graph as ``<stem>.graph.onnx``.
+        progress: told what is being done.
+
+    Raises:
+        InputError: an unknown engine.
+        ModelFileError, UnsupportedModelError, DataError, OutputPathError: see the stages.
+        NotDeployableError: the model has no binary layer.
+        ConversionError, VerificationError: an artefact failed its audit or computes something else.
+        StorageError: the disk is full.
+    """
+    allowed = allowed or Allowed()
+    names = list(dict.fromkeys(engines)) or known_engines()
+    unknown = [name for name in names if name not in known_engines()]
+    if unknown:
+        raise InputError(f"no engine '{unknown[0]}'", remedy=f"choose one of: {', '.join(known_engines())}")
+    make_folder(folder)
+    progress(f"reading {model.name}")
+    graph = fuse(read(model))
+    if not graph.binary_layers:
+        raise no_binary_layer(graph)
+    evaluation = load_evaluation(data, graph) if data else Evaluation((), None)
+    if save_graph:
+        write_atomically(folder / f"{graph.source.name}.graph.onnx", graph.proto().SerializeToString())
+    artefacts: list[Artefact] = []
+    refused: list[Refusal] = []
+    for name in names:
+        assessment = assess(graph, load(name), allowed)
+        if assessment.verdict != "deployable" or name not in engine_names():
+            refused.append(Refusal(name, assessment))
+            continue
+        engine = load_engine(name)
+        target = apply_changes(graph, assessment.changes, allowed)
+        changes = tuple(change.message for change in assessment.changes)
+        variant = algorithm(graph)
+        progress(f"{graph.source.name}: emitting for {name}")
+        artefacts.append(_artefact(engine, target, variant, folder, evaluation, changes, progress))
+        if twin:
+            progress(f"{graph.source.name}: emitting the fp32 twin for {name}")
+            artefacts.append(_artefact(engine, fp32_twin(graph), TWIN, folder, Evaluation((), None), (), progress))
+    return Conversion(graph, tuple(artefacts), tuple(refused))
+
+
+def algorithm(graph: BinaryGraph) -> str:
+    """The algorithm that the file says it was trained with, else what its forward pass amounts to."""
+    return graph.source.metadata.get("bibench.algorithm") or algorithm_like(graph.layers)
+
+
+def no_binary_layer(graph: BinaryGraph) -> NotDeployableError:
+    """Why a model without a binary layer is refused, with the layers that look as if meant to be binary."""
+    suspects = [layer for layer in graph.layers if layer.looks_binary]
+    if suspects:
+        first = suspects[0]
+        detail = f"{len(suspects)} look as if meant to be; {first.name} stayed float: {first.why_not_binary}"
+    else:
+        detail = "its weights are real-valued"
+    return NotDeployableError(
+        f"no layer of this model is binary ({detail})",
+        where=str(graph.source.path),
+        remedy="'bibench-deploy inspect' shows every layer and why it is float",
+    )
+
+
+def _artefact(
+    engine: Engine,
+    graph: BinaryGraph,
+    variant: str,
+    folder: Path,
+    evaluation: Evaluation,
+    changes: tuple[str, ...],
+    progress: Progress,
+) -> Artefact:
+    emitted = engine.emit(graph)
+    progress(f"{graph.source.name}: verifying the {engine.name} artefact ({variant})")
+    verification = verify(
+        graph, emitted, opener(engine.name), random_rows(graph), evaluation.batches, evaluation.labels
+    )
+    stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")
+    path = folder / f"{stem}.{engine.name}{emitted.suffix}"
+    if not verification.ok:
+        raise VerificationError(
+            f"{verification.problem}; nothing was written",
+            where=f"{graph.source.path} for {engine.name}",
+            remedy="this is a bug of the converter unless the model changes its output at rounding errors: "
+            "please report it with the model",
+        )
+    manifest = _manifest(engine, graph, emitted, variant, path.name, changes, verification)
+    write_atomically(path, emitted.data)
+    write_atomically(manifest_path(path), (manifest.model_dump_json(indent=2) + "\n").encode())
+    return Artefact(path, manifest, verification)
+
+
+def _manifest(
+    engine: Engine,
+    graph: BinaryGraph,
+    emitted: Emitted,
+    variant: str,
+    file: str,
+    changes: tuple[str, ...],
+    verification: Verification,
+) -> Manifest:
+    source = graph.source
+    tool = {"bibench-deploy": version("bibench-deploy"), "python": platform.python_version()}
+    tool |= {name: version(name) for name in ("onnx", "onnxruntime")}
+    return Manifest(
+        engine=engine.name,
+        model=source.name,
+        variant=variant,
+        file=file,
+        sha256=hashlib.sha256(emitted.data).hexdigest(),
+        size_bytes=len(emitted.data),
+        source=SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata),
+        inputs=[_tensor(view) for view in emitted.inputs],
+        outputs=[_tensor(view) for view in emitted.outputs],
+        binary_ops=emitted.binary_ops,
+        binary_layers=len(graph.binary_layers),
+        versions=tool | engine.versions(),
+        forms=dict(emitted.forms),
+        changes=[*changes, *emitted.changes],
+        verified=verification.ok,
+        verification=verification.as_json(),
+    )
+
+
+def _tensor(view: TensorView) -> Tensor:
+    return Tensor(
+        name=view.name,
+        shape=list(view.shape),
+        artefact_shape=list(view.artefact_shape),
+        perm=list(view.perm),
+        flip=list(view.flip),
+    )
+
+
+def as_json(conversion: Conversion) -> dict[str, Any]:
+    """The document of ``convert --json``."""
+    return {
+        "artefacts": [
+            {
+                "engine": artefact.manifest.engine,
+                "variant": artefact.manifest.variant,
+                "path": str(artefact.path),
+                "sha256": artefact.manifest.sha256,
+                "size_bytes": artefact.manifest.size_bytes,
+                "binary_ops": artefact.manifest.binary_ops,
+                "verified": artefact.manifest.verified,
+                "verification": artefact.manifest.verification,
+                "changes": artefact.manifest.changes,
+            }
+            for artefact in conversion.artefacts
+        ],
+        "refused": [
+            {
+                "engine": refusal.engine,
+                "verdict": refusal.assessment.verdict,
+                "reasons": [
+                    {
+                        "node": reason.node,
+                        "layer": reason.layer,
+                        "code": reason.code,
+                        "message": reason.message,
+                        "remedy": reason.remedy,
+                    }
+                    for reason in refusal.assessment.reasons
+                ],
+                "notes": [note.message for note in refusal.assessment.notes],
+            }
+            for refusal in conversion.refused
+        ],
+    }
