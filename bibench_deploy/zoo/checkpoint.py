@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,13 @@ def load(path: Path) -> Checkpoint:
     foreign = InputError(
         "not a checkpoint of 'zoo train'", where=str(path), remedy="give the .ckpt file beside the model"
     )
+    if not path.exists():
+        raise InputError("no such checkpoint", where=str(path), remedy="check the path, or train anew")
+    # torch.load takes other formats too, and fails on garbage with whatever its parser stumbles over.
+    if not zipfile.is_zipfile(path):
+        raise foreign
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as missing:
-        raise InputError("no such checkpoint", where=str(path), remedy="train without --resume") from missing
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as damaged:
         raise foreign from damaged
     if not isinstance(content, dict) or content.pop("bibench_checkpoint", None) != FORMAT:

@@ -140,7 +140,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     data = np.frombuffer(content, np.uint8, offset=header)
     if data.size != np.prod(shape, dtype=np.int64):
         raise DataError(f"{data.size} bytes of data for shape {shape}", where=str(path), remedy=remedy)
-    return data.reshape(shape)
+    return data.reshape(shape).copy()  # of a buffer that torch could not write to
 
 
 def _checked(
