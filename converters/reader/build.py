@@ -11,8 +11,11 @@ from bibench_deploy.graph.ops import BINARIZE, BINARY_CONV, BINARY_LINEAR
 
 from .candidates import Candidate
 from .simplify import SOURCES, add_constant, replace, static_shape
-from .trace import SMALLEST_NORMAL, FactorPlan, MovePlan, PadPlan, Plan, StepPlan
+from .trace import FactorPlan, MovePlan, PadPlan, Plan, StepPlan
 from .weights import BinaryWeights
+
+#: Below this a threshold is no learned shift but a guard against sign(0), as in sign(x + 1e-20).
+SMALLEST_SHIFT = 1e-6
 
 
 class Builder:
@@ -100,7 +103,7 @@ class Builder:
         shape = static_shape(source)
         assert shape is not None
         stem = plan.region.nodes[-1].name or plan.region.output.name or "sign"
-        learned = bool((np.abs(plan.step.threshold) > SMALLEST_NORMAL).any())
+        learned = bool((np.abs(plan.step.threshold) > SMALLEST_SHIFT).any())
         inputs = [source]
         for label, vector in (("threshold", plan.step.threshold), ("direction", plan.step.direction)):
             shaped = _channel_shape(vector, len(shape), plan.axis)

@@ -260,7 +260,7 @@ def _is_bias(node: ir.Node) -> bool:
     if node.op_type not in ("Add", "Sub"):
         return False
     producers = [value.producer() for value in node.inputs if value is not None and not is_constant(value)]
-    return any(p is None or p.op_type in _BIASED for p in producers) or len(producers) != 1
+    return any(p is not None and p.op_type in _BIASED for p in producers) or len(producers) != 1
 
 
 def _resolve_equality(plan: StepPlan) -> StepPlan:

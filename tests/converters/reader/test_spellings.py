@@ -1,0 +1,133 @@
+"""The reader's acceptance list: what public training code exports is recognised, or refused with the reason.
+
+Every network of ``fixtures.nets`` is exported by both of PyTorch's exporters, and two things are asked: does
+the reader say what the table says, and do the recognised and the fused graph compute what the file computes?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fixtures.nets import CASES, CHANNELS, EITHER, Case, randomise  # noqa: E402
+
+from bibench_deploy.converters.fusion import fuse  # noqa: E402
+from bibench_deploy.converters.reader import read  # noqa: E402
+from bibench_deploy.graph import BinaryGraph  # noqa: E402
+
+pytestmark = pytest.mark.zoo
+BATCH = 200
+TOLERANCE = 1e-4
+SHARE_OF_ROWS = 0.99
+
+#: The TorchScript exporter at three operator sets, the newer one at its own.
+EXPORTERS = [
+    "ts11",
+    pytest.param("ts13", marks=pytest.mark.slow),
+    "ts17",
+    pytest.param("dynamo", marks=pytest.mark.slow),
+]
+Export = Callable[[Case, str], Path]
+Recognised = Callable[[Case, str], BinaryGraph]
+
+
+def samples(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Random numbers, a third of them where signs and thresholds turn, to the last bit."""
+    random = np.random.default_rng(11)
+    x = random.standard_normal((BATCH, *shape)).astype(np.float32)
+    turning = np.array([0, -0.0, 1e-30, -1e-30, 0.25, -1, 1, np.nextafter(np.float32(0.25), 0)], np.float32)
+    return np.where(random.random(x.shape) < 0.3, random.choice(turning, x.shape), x).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Exports a case once a session."""
+    folder = tmp_path_factory.mktemp("spellings")
+
+    def run(case: Case, exporter: str) -> Path:
+        path = folder / f"{exporter} {case.name}.onnx".replace("/", "|").replace(" ", "_")
+        if not path.exists():
+            torch.manual_seed(5)
+            module = randomise(case.make())
+            x = torch.from_numpy(samples(case.shape))
+            if exporter == "dynamo":
+                torch.onnx.export(module, (x,), path, dynamo=True, external_data=False, verbose=False)
+            else:
+                opset = int(exporter.removeprefix("ts"))
+                torch.onnx.export(module, (x,), path, dynamo=False, opset_version=opset)
+        return path
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def recognised(export: Export) -> Recognised:
+    """Reads an exported case once a session."""
+    return cache(lambda case, exporter: read(export(case, exporter)))
+
+
+def run(model: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {session.get_inputs()[0].name: x})
+    return np.asarray(result)
+
+
+def rows_that_agree(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    assert a.shape == b.shape
+    close = np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE).reshape(len(a), -1).all(1)
+    return float(close.mean())
+
+
+def assert_same_function(path: Path, graph: BinaryGraph, shape: tuple[int, ...]) -> None:
+    """The first layer reads the input itself, so at equality no rounding excuses anything but later flips."""
+    x = samples(shape)
+    expected = run(str(path), x)
+    for stage, proto in (("recognised", graph.proto()), ("fused", fuse(graph).proto())):
+        share = rows_that_agree(run(proto.SerializeToString(), x), expected)
+        assert share >= SHARE_OF_ROWS, f"{stage}: only {share:.1%} of the rows agree with the file"
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_layers(case: Case, exporter: str, recognised: Recognised) -> None:
+    graph = recognised(case, exporter)
+    binary = [layer for layer in graph.layers if layer.kind == "binary"]
+    stayed = [layer for layer in graph.layers if layer.kind == "float"]
+    reasons = [layer.why_not_binary for layer in stayed]
+    assert len(binary) == case.binary, reasons
+    assert len(graph.binary_layers) == case.binary
+    # The newer exporter folds batch-norm into constant weights: ±1 becomes ±γ/σ, and nobody can tell.
+    folded = {"channel"} if exporter == "dynamo" and case.scale == "none" else set()
+    assert {layer.scale for layer in binary} <= {case.scale} | folded
+    assert {layer.mean_shift for layer in binary} <= {case.mean_shift}
+    assert [layer.pad_value for layer in binary] == [pytest.approx(case.pad_value)] * case.binary
+    meant = [reason for reason in reasons if case.refused and case.refused in (reason or "")]
+    assert len(meant) == len([reason for reason in reasons if reason != "weights are real-valued"]) or (
+        case.refused == "real-valued" and all("real-valued" in (reason or "") for reason in reasons)
+    ), reasons
+    assert bool(meant) == bool(case.refused), reasons
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("case", [*CASES, *EITHER], ids=lambda case: case.name)
+def test_the_same_function(case: Case, exporter: str, export: Export, recognised: Recognised) -> None:
+    graph = recognised(case, exporter)
+    assert_same_function(export(case, exporter), graph, case.shape)
+    if case in EITHER:
+        assert all(layer.why_not_binary for layer in graph.layers if layer.kind == "float")
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    names = [case.name for case in [*CASES, *EITHER]]
+    assert len(set(names)) == len(names)
+    assert CHANNELS % 2 == 0
