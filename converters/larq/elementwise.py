@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from .layout import Held, can_be_spatial
@@ -175,7 +176,7 @@ def _pair(low: Lowering, op: str, a: ir.Value | Held, b: ir.Value, name: str) ->
 
 
 def with_constant(
-    low: Lowering, op: str, held: Held, array: np.ndarray, name: str, first: bool = False
+    low: Lowering, op: str, held: Held, array: npt.NDArray[np.generic], name: str, first: bool = False
 ) -> Held:
     """An operator on a tensor and a constant.
 

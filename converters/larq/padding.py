@@ -235,7 +235,7 @@ def _cropped(a: Axis) -> AxisPlan | None:
 
 
 def correction(
-    signs: npt.NDArray[np.int8], axes: Sequence[Axis], pad_value: float
+    signs: npt.NDArray[np.generic], axes: Sequence[Axis], pad_value: float
 ) -> npt.NDArray[np.float64]:
     """What a convolution padded with +1 lacks of one padded with ``pad_value``: (O, *out).
 
@@ -249,4 +249,5 @@ def correction(
     totals = signs.astype(np.float64).sum(1)
     inside = [~a.outside(k) for a, k in zip(axes, signs.shape[2:], strict=True)]
     kept = np.einsum("oij,hi,wj->ohw", totals, inside[0].astype(np.float64), inside[1].astype(np.float64))
-    return (pad_value - 1.0) * (totals.sum((1, 2))[:, None, None] - kept)
+    lacking: npt.NDArray[np.float64] = (pad_value - 1.0) * (totals.sum((1, 2))[:, None, None] - kept)
+    return lacking

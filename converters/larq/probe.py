@@ -28,12 +28,16 @@ def probe(data: bytes, artefact: Artefact, low: Lowering) -> Probe:
     outputs = list(artefact.outputs)
     points = dict(enumerate(low.outputs.values()))
     computed = {tensor for op in artefact.operators for tensor in op.outputs}
+    known = {view.name for view in (*low.inputs.values(), *low.outputs.values())}
     for index, tensor in enumerate(artefact.tensors):
         point = low.points.get(tensor.node)
         if point is None or index not in computed or index in outputs or not tensor.is_float:
             continue
         if tensor.shape != low.builder.shapes[tensor.node]:
             continue  # a name that a fused operator of another shape took over
+        if point.value in known:
+            continue
+        known.add(point.value)
         points[len(outputs)] = low.layout.view(point.held, point.value)
         outputs.append(index)
     return Probe(with_outputs(data, outputs), points)
