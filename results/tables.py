@@ -55,7 +55,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
 
 def _caption(lines: Sequence[Line]) -> str:
     first = lines[0].row
-    kernels = ", ".join(_same(line.row.kernel for line in lines if line.row.kernel)) or "none"
+    kernels = " or ".join(_kernels(lines)) or "none"
     engines = ", ".join(_same(line.row.engine for line in lines))
     cores = f"{first.host.cores} cores" if first.host.cores > 1 else "1 core"
     return escape(
@@ -67,6 +67,9 @@ def _caption(lines: Sequence[Line]) -> str:
 def _latencies(lines: Sequence[Line]) -> Table:
     table = _table("model", "variant", right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
     table.add_column("verdict")
+    several_kernels = len(_kernels(lines)) > 1
+    if several_kernels:
+        table.add_column("kernel")
     for line in lines:
         row, summary = line.row, line.summary
         table.add_row(
@@ -78,6 +81,7 @@ def _latencies(lines: Sequence[Line]) -> Table:
             str(summary.runs),
             size(row.size_bytes),
             summary.verdict + ("; oversubscribed" if line.oversubscribed else ""),
+            *([row.kernel or ""] if several_kernels else []),
         )
     return table
 
@@ -130,6 +134,10 @@ def _table(*left: str, right: Sequence[str]) -> Table:
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _kernels(lines: Sequence[Line]) -> list[str]:
+    return _same(line.row.kernel for line in lines if line.row.kernel)
 
 
 def _same(values: Iterable[str]) -> list[str]:

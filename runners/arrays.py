@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
+import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bibench_deploy.errors import DataError, OutputPathError, StorageError
+from bibench_deploy.errors import DataError, OutputPathError
+from bibench_deploy.files import write_atomically
 
 # numpy's stubs leave this function without types.
 _write_array: Callable[..., None] = np.lib.format.write_array
@@ -163,39 +162,10 @@ def write_npz(file: Path, arrays: Arrays) -> None:
         StorageError: the disk is full or failed.
     """
     check_output(file)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
-    except OSError as error:
-        raise _named(error, file) from error
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            # As numpy.savez writes it; savez itself can't take every name that ONNX allows (such as "file").
-            with zipfile.ZipFile(stream, "w") as archive:
-                for key, array in arrays.items():
-                    with archive.open(f"{key}.npy", "w", force_zip64=True) as entry:
-                        _write_array(entry, np.asanyarray(array), allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(file)
-    except OSError as error:
-        raise _named(error, file) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _named(error: OSError, file: Path) -> OutputPathError | StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        reason = "input/output error" if error.errno == errno.EIO else "the disk is full"
-        return StorageError(reason, where=str(file), remedy="free some space, or choose another --output")
-    return OutputPathError(
-        f"can't be written ({error.strerror})", where=str(file), remedy="choose another --output"
-    )
-
-
-def _umask() -> int:
-    # mkstemp makes files for the owner alone; a result gets the permissions that any new file would.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    buffer = io.BytesIO()
+    # As numpy.savez writes it; savez itself can't take every name that ONNX allows (such as "file").
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                _write_array(entry, np.asanyarray(array), allow_pickle=False)
+    write_atomically(file, buffer.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -156,14 +157,28 @@ def _measure(
                             failures.append(result)
                         else:
                             row = row_of(result, manifests[result.job.artefact], LOCAL, host)
-                            store.append([row])
-                            measured[result.job] = row
+                            with _undisturbed():
+                                store.append([row])
+                                measured[result.job] = row
                         advance()
             except KeyboardInterrupt:
                 console.warn(f"{len(rows) + len(measured)} finished measurements are kept in {store.path}")
                 raise
             rows += [measured[job] for job in jobs if job in measured]
     return rows, failures
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block is done, so that a finished measurement is not lost while it is kept."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager

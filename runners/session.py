@@ -1,0 +1,121 @@
+"""Opening an artefact with the engine that it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bibench_deploy.converters.engine import TensorView
+from bibench_deploy.converters.manifest import Manifest, Tensor
+from bibench_deploy.errors import ArtefactError, BibenchError
+
+from .arrays import InputSpec
+from .base import Array, Arrays, Session
+from .workspace import Artefact, read_artefact
+
+
+@dataclass(frozen=True)
+class Executable:
+    """Something that turns rows into rows.
+
+    Attributes:
+        engine: name of what executes it.
+        kernel: the engine's kernel; None where there is no choice.
+        specs: what it takes.
+        batch: rows at once; None where any number will do.
+        run: executes one batch, arrays by name in the ONNX model's layout.
+    """
+
+    engine: str
+    kernel: str | None
+    specs: tuple[InputSpec, ...]
+    batch: int | None
+    run: Callable[[Arrays], dict[str, Array]]
+
+
+def open_executable(path: Path, threads: int) -> Executable:
+    """An artefact with its manifest, or a plain ``.onnx`` model with onnxruntime.
+
+    Raises:
+        ArtefactError: artefact or manifest missing, damaged, or of an engine that has no runner.
+        ModelFileError: onnxruntime can't load the model.
+        EngineError: the engine refuses the artefact.
+        MissingExtraError: the engine is not installed.
+    """
+    if path.suffix == ".onnx":
+        from .onnx_model import OnnxSession
+
+        model = OnnxSession(path, threads)
+        return Executable("onnxruntime", None, model.inputs, model.batch, model.run)
+    artefact = read_artefact(path)
+    session = open_artefact(artefact, threads)
+    specs = tuple(InputSpec(tensor.name, tuple(tensor.shape)) for tensor in artefact.manifest.inputs)
+    return Executable(artefact.manifest.engine, session.kernel, specs, specs[0].shape[0], session.run)
+
+
+def open_artefact(artefact: Artefact, threads: int) -> Session:
+    """A session of the artefact's engine, with the fastest kernel that is correct on this machine.
+
+    Raises:
+        ArtefactError: no runner for its engine.
+        EngineError: the engine refuses the artefact.
+        MissingExtraError: the engine is not installed.
+    """
+    manifest = artefact.manifest
+    inputs, outputs = (tuple(map(view, tensors)) for tensors in (manifest.inputs, manifest.outputs))
+    try:
+        return _runner(manifest.engine)(artefact.path.read_bytes(), inputs, outputs, threads)
+    except BibenchError as error:
+        error.where = error.where or str(artefact.path)
+        raise
+
+
+def opener(
+    engine: str, threads: int = 1
+) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView]], Callable[[Arrays], dict[str, Array]]]:
+    """What executes an engine's artefacts by their bytes, for verification.
+
+    Raises:
+        ArtefactError: no runner for the engine.
+    """
+    runner = _runner(engine)
+
+    def run(
+        data: bytes, inputs: Sequence[TensorView], outputs: Sequence[TensorView]
+    ) -> Callable[[Arrays], dict[str, Array]]:
+        return runner(data, inputs, outputs, threads).run
+
+    return run
+
+
+def view(tensor: Tensor) -> TensorView:
+    """A manifest's tensor as the converter's view of it."""
+    return TensorView(
+        name=tensor.name,
+        shape=tuple(tensor.shape),
+        artefact_shape=tuple(tensor.artefact_shape),
+        perm=tuple(tensor.perm),
+        flip=tuple(tensor.flip),
+    )
+
+
+def random_inputs(manifest: Manifest) -> dict[str, Array]:
+    """Standard normal inputs, always the same: the time of a convolution does not depend on its values."""
+    random = np.random.default_rng(0)
+    return {
+        tensor.name: random.standard_normal(tensor.shape).astype(np.float32) for tensor in manifest.inputs
+    }
+
+
+def _runner(engine: str) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView], int], Session]:
+    if engine == "larq":
+        from .larq import LarqSession
+
+        return LarqSession
+    raise ArtefactError(
+        f"this version can't execute artefacts of the engine '{engine}'",
+        remedy="execute it with the version that made it",
+    )
