@@ -56,8 +56,8 @@ def characterise(function: Function, channels: int, constants: Iterable[float] =
     """Find threshold, direction and values of a step, per channel, or say why it is none."""
     grid = _grid(constants)
     values = _evaluate(function, np.broadcast_to(grid[:, None], (len(grid), channels)))
-    if np.isnan(values).any():
-        return NotAStep("the activation is not a number for some inputs")
+    if not np.isfinite(values).all():
+        return NotAStep("the activation is not a finite number for some inputs")
     low, high = values[0], values[-1]
     span = float(np.max(np.abs(high.astype(np.float64) - low)))
     if span == 0:
