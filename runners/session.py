@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ from bibench_deploy.errors import ArtefactError, BibenchError
 from .arrays import InputSpec
 from .base import Array, Arrays, Session
 from .workspace import Artefact, read_artefact
+
+# As many as ``fastest_kernel`` takes by itself.
+FIRST_LOOK_ROUNDS = 3
+MOST_SETTLING_ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,12 @@ def open_executable(path: Path, threads: int) -> Executable:
     return Executable(artefact.manifest.engine, session.kernel, specs, specs[0].shape[0], session.run)
 
 
-def open_artefact(artefact: Artefact, threads: int) -> Session:
+def open_artefact(artefact: Artefact, threads: int, settle_ms: float = 0) -> Session:
     """A session of the artefact's engine, with the fastest kernel that is correct on this machine.
+
+    Args:
+        settle_ms: how long to time the kernels against each other, at least; the longer, the less the choice
+            depends on what else the machine does. A choice that decides a measurement deserves some time.
 
     Raises:
         ArtefactError: no runner for its engine.
@@ -67,7 +76,7 @@ def open_artefact(artefact: Artefact, threads: int) -> Session:
     manifest = artefact.manifest
     inputs, outputs = (tuple(map(view, tensors)) for tensors in (manifest.inputs, manifest.outputs))
     try:
-        return _runner(manifest.engine)(artefact.path.read_bytes(), inputs, outputs, threads)
+        return _runner(manifest.engine, settle_ms)(artefact.path.read_bytes(), inputs, outputs, threads)
     except BibenchError as error:
         error.where = error.where or str(artefact.path)
         raise
@@ -78,10 +87,12 @@ def opener(
 ) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView]], Callable[[Arrays], dict[str, Array]]]:
     """What executes an engine's artefacts by their bytes, for verification.
 
+    No kernel is timed for it: whichever kernel is measured later must agree with this one on its outputs.
+
     Raises:
         ArtefactError: no runner for the engine.
     """
-    runner = _runner(engine)
+    runner = _runner(engine, quick=True)
 
     def run(
         data: bytes, inputs: Sequence[TensorView], outputs: Sequence[TensorView]
@@ -89,6 +100,22 @@ def opener(
         return runner(data, inputs, outputs, threads).run
 
     return run
+
+
+def settling_rounds(fastest_ms: Mapping[str, float], settle_ms: float) -> int:
+    """How often each kernel is timed again until the choice stands.
+
+    Args:
+        fastest_ms: a first, short look at them.
+
+    Returns:
+        0 where there is nothing to choose, or the look already took that long.
+    """
+    round_ms = sum(fastest_ms.values())
+    if len(fastest_ms) < 2 or round_ms <= 0:
+        return 0
+    rounds = min(MOST_SETTLING_ROUNDS, int(settle_ms / round_ms))
+    return rounds if rounds > FIRST_LOOK_ROUNDS else 0
 
 
 def view(tensor: Tensor) -> TensorView:
@@ -110,11 +137,22 @@ def random_inputs(manifest: Manifest) -> dict[str, Array]:
     }
 
 
-def _runner(engine: str) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView], int], Session]:
+def _runner(
+    engine: str, settle_ms: float = 0
+) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView], int], Session]:
     if engine == "larq":
-        from .larq import LarqSession
+        from .larq import LarqSession, fastest_kernel
 
-        return LarqSession
+        def opened(
+            data: bytes, inputs: Sequence[TensorView], outputs: Sequence[TensorView], threads: int
+        ) -> Session:
+            choice = fastest_kernel(data, inputs, threads)
+            rounds = settling_rounds(choice.fastest_ms, settle_ms)
+            if rounds:
+                choice = fastest_kernel(data, inputs, threads, rounds)
+            return LarqSession(data, inputs, outputs, threads, choice.kernel or "auto")
+
+        return opened
     raise ArtefactError(
         f"this version can't execute artefacts of the engine '{engine}'",
         remedy="execute it with the version that made it",
