@@ -138,10 +138,16 @@ def random_inputs(manifest: Manifest) -> dict[str, Array]:
 
 
 def _runner(
-    engine: str, settle_ms: float = 0
+    engine: str, settle_ms: float = 0, quick: bool = False
 ) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView], int], Session]:
     if engine == "larq":
-        from .larq import LarqSession, fastest_kernel
+        from .larq import KERNELS, LarqSession, fastest_kernel
+
+        if quick:  # the first kernel executes every layer that LCE can; the others each refuse some
+            return partial(LarqSession, kernel=next(iter(KERNELS)))
+
+        if quick:
+            return partial(LarqSession, kernel="indirect")  # the one that refuses no layer
 
         def opened(
             data: bytes, inputs: Sequence[TensorView], outputs: Sequence[TensorView], threads: int
