@@ -44,7 +44,8 @@ class Report:
     """What ``profile`` shows.
 
     Attributes:
-        overall: Eq. 9 over all comparisons; None without any.
+        overall: Eq. 9 over the comparisons that are not oversubscribed, where waiting threads and not the
+            model are measured; None without any.
     """
 
     lines: tuple[Line, ...]
@@ -61,7 +62,8 @@ def report(rows: Sequence[Row]) -> Report:
         for line in lines
         if line.row.variant != FULL_PRECISION and _pairing(line.row) in twins
     )
-    pairs = [(c.metric.speedup, c.metric.compression) for c in comparisons]
+    fair = [comparison.metric for comparison in comparisons if not comparison.binarized.oversubscribed]
+    pairs = [(metric.speedup, metric.compression) for metric in fair]
     return Report(lines, comparisons, hardware_metric(pairs) if pairs else None)
 
 

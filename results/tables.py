@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from bibench_deploy.runners.timing import STABLE_SPREAD
+
 from .report import Comparison, Line, Report
 from .row import Row
 
@@ -17,13 +19,17 @@ if TYPE_CHECKING:
 
 CHANGED = "≠"
 UNVERIFIED = "?"
+OVERSUBSCRIBED = "+"
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report that has at least one line."""
     console.print(_caption(report.lines))
-    console.print(_latencies(report.lines))
+    for model, lines in _by_model(report.lines).items():
+        console.print(f"\n{escape(model)}", soft_wrap=True)
+        console.print(_latencies(lines))
     if report.comparisons:
+        console.print("\nagainst full precision")
         console.print(_comparisons(report.comparisons))
         console.print(_overall(report))
     for note in notes(report.lines):
@@ -46,6 +52,17 @@ def notes(lines: Sequence[Line]) -> list[str]:
             )
         if not row.verified:
             said.append(f"{UNVERIFIED} {name} was not verified against its model")
+    over = next((line for line in lines if line.oversubscribed), None)
+    if over:
+        said.append(
+            f"{OVERSUBSCRIBED} oversubscribed: more threads than the machine's {over.row.host.cores} cores"
+        )
+    unstable = sum(line.summary.verdict != "stable" for line in lines)
+    if unstable:
+        said.append(
+            f"unstable: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
+            f"({unstable} of {len(lines)}); measure again when the machine is idle"
+        )
     if any(line.row.engine == "larq" and line.row.host.arch == "x86_64" for line in lines):
         said.append(
             "Larq's kernels are made for ARM: on x86-64 these figures do not tell what a board gains."
@@ -65,7 +82,7 @@ def _caption(lines: Sequence[Line]) -> str:
 
 
 def _latencies(lines: Sequence[Line]) -> Table:
-    table = _table("model", "variant", right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
+    table = _table("variant", right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
     table.add_column("verdict")
     several_kernels = len(_kernels(lines)) > 1
     if several_kernels:
@@ -73,42 +90,42 @@ def _latencies(lines: Sequence[Line]) -> Table:
     for line in lines:
         row, summary = line.row, line.summary
         table.add_row(
-            escape(row.model),
             escape(row.variant) + marks(row),
-            str(row.threads),
+            _threads(line),
             milliseconds(summary.median_ms),
             f"{milliseconds(summary.p10_ms)}–{milliseconds(summary.p90_ms)}",
             str(summary.runs),
             size(row.size_bytes),
-            summary.verdict + ("; oversubscribed" if line.oversubscribed else ""),
+            summary.verdict.split(":")[0],
             *([row.kernel or ""] if several_kernels else []),
         )
     return table
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> Table:
-    table = _table("model", "variant", right=("threads", "speedup", "compression", "hardware metric"))
+    table = _table("model", "variant", right=("threads", "speedup", "compression", "metric"))
     for comparison in comparisons:
         row, metric = comparison.binarized.row, comparison.metric
         table.add_row(
             escape(row.model),
             escape(row.variant) + marks(row),
-            str(row.threads),
+            _threads(comparison.binarized),
             f"{metric.speedup:.2f}×",
             f"{metric.compression:.2f}×",
             f"{metric.overall:.2f}",
         )
-    table.title = "against full precision"
     return table
 
 
 def _overall(report: Report) -> str:
     metric = report.overall
-    if metric is None or metric.pairs == 1:
-        return "hardware metric = sqrt((speedup² + compression²) / 2)"
+    if metric is None or len(report.comparisons) == 1:
+        return "metric: hardware metric sqrt((speedup² + compression²) / 2)"
+    without = f" (without {OVERSUBSCRIBED})" if metric.pairs < len(report.comparisons) else ""
     return (
-        f"mean of {metric.pairs}: speedup {metric.speedup:.2f}×, compression {metric.compression:.2f}×; "
-        f"hardware metric sqrt((speedup² + compression²) / 2) = {metric.overall:.2f}"
+        f"mean of {metric.pairs}{without}: speedup {metric.speedup:.2f}×, "
+        f"compression {metric.compression:.2f}×, metric {metric.overall:.2f}\n"
+        "metric: hardware metric sqrt((speedup² + compression²) / 2)"
     )
 
 
@@ -128,12 +145,23 @@ def size(size_bytes: int) -> str:
 
 
 def _table(*left: str, right: Sequence[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _threads(line: Line) -> str:
+    return f"{line.row.threads}{OVERSUBSCRIBED}" if line.oversubscribed else str(line.row.threads)
+
+
+def _by_model(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    models: dict[str, list[Line]] = {}
+    for line in lines:
+        models.setdefault(line.row.model, []).append(line)
+    return models
 
 
 def _kernels(lines: Sequence[Line]) -> list[str]:

@@ -26,6 +26,9 @@ from bibench_deploy.errors import BibenchError
 
 from .timing import WARMUP, StopRule
 
+# Time given to the choice of a kernel.
+SETTLE_MS = 500.0
+
 
 def main() -> None:
     """Serve one starter on standard input and output."""
@@ -92,7 +95,7 @@ def _open(path: Path, threads: int) -> tuple[Callable[[], object], str | None]:
     from .workspace import read_artefact
 
     artefact = read_artefact(path)
-    session = open_artefact(artefact, threads)
+    session = open_artefact(artefact, threads, SETTLE_MS)
     return session.prepared(random_inputs(artefact.manifest)), session.kernel
 
 

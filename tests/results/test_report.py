@@ -55,6 +55,17 @@ def test_the_overall_metric_is_over_the_means_of_all_pairs() -> None:
     assert overall.overall == pytest.approx(math.sqrt((9 + 64) / 2))
 
 
+def test_an_oversubscribed_pair_does_not_count_in_the_overall_metric() -> None:
+    """Four cores, eight threads: what is measured there is waiting."""
+    crowd = [twin(threads=8, samples_ns=[4000 * MS] * 30), make_row(threads=8)]
+    summary = report([twin(), make_row(), *crowd])
+    assert [comparison.metric.speedup for comparison in summary.comparisons] == [4.0, 400.0]
+    assert summary.overall is not None
+    assert (summary.overall.speedup, summary.overall.pairs) == (4.0, 1)
+    assert "mean of 1 (without +): speedup 4.00×" in shown(summary)
+    assert report(crowd).overall is None
+
+
 def test_the_json_document_keeps_its_promised_fields() -> None:
     found = json.loads(json.dumps(document(report([twin(), make_row()])), allow_nan=False))
     promised = {"device", "engine", "model", "variant", "threads", "median_ms", "p10_ms", "p90_ms", "runs"}
@@ -72,12 +83,30 @@ def test_no_rows_are_an_empty_document() -> None:
     assert document(report([])) == {"rows": [], "metrics": [], "overall": None}
 
 
-def test_the_tables_fit_a_terminal_of_80_columns() -> None:
-    rows = [twin(model="resnet18-imagenet"), make_row(model="resnet18-imagenet", variant="reactnet")]
+@pytest.mark.parametrize("name", ["resnet18", "resnet18_bireal_imagenet_zero_padding__frozen__dynamo"])
+def test_the_tables_fit_a_terminal_of_80_columns(name: str) -> None:
+    rows = [twin(model=name), make_row(model=name, variant="dorefa|bireal|recu|fda", threads=1)]
     text = shown(report(rows))
     assert max(map(len, text.splitlines())) <= 80
     for figure in ("40.0", "10.0", "8.00 MB", "1.00 MB", "4.00×", "8.00×", "6.32", "indirect", "a processor"):
         assert figure in text
+    assert name in text
+    assert "dorefa|bireal|recu|fda" in text
+
+
+def test_every_model_has_a_table_of_its_own() -> None:
+    lines = shown(report([make_row(model="a"), make_row(model="b", sha256="c" * 64)])).splitlines()
+    assert lines.index("a") < lines.index("b")
+    assert sum(line.startswith("variant") for line in lines) == 2
+
+
+def test_kernels_that_differ_stand_in_their_rows() -> None:
+    one = shown(report([make_row(), make_row(threads=2)]))
+    two = shown(report([make_row(), make_row(threads=2, kernel="default")]))
+    assert "binary kernel indirect\n" in one
+    assert "default or indirect" in two
+    assert "kernel" not in next(line for line in one.splitlines() if line.startswith("variant"))
+    assert "kernel" in next(line for line in two.splitlines() if line.startswith("variant"))
 
 
 def test_a_changed_function_is_marked_in_every_table_and_explained() -> None:
@@ -99,8 +128,17 @@ def test_marks_are_absent_where_there_is_nothing_to_say() -> None:
     assert "?" not in text
 
 
-def test_more_threads_than_cores_stand_beside_the_verdict() -> None:
-    assert "stable; oversubscribed" in " ".join(shown(report([make_row(threads=8)]), 100).split())
+def test_more_threads_than_cores_are_marked_and_explained() -> None:
+    text = shown(report([make_row(threads=8)]))
+    assert " 8+ " in text
+    assert "+ oversubscribed: more threads than the machine's 4 cores" in text
+
+
+def test_an_unstable_measurement_is_called_so_and_explained() -> None:
+    text = shown(report([make_row(samples_ns=[10 * MS] * 9 + [20 * MS] * 9)]))
+    assert "unstable" in text
+    assert "unstable: p90 − p10 is more than 10 % of the median (1 of 1)" in text
+    assert "unstable" not in shown(report([make_row()]))
 
 
 def test_a_board_is_not_promised_by_an_x86_machine() -> None:
