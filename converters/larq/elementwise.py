@@ -26,6 +26,7 @@ UNARY = {
     "Sin": "Sin",
     "Cos": "Cos",
     "Sign": "Sign",
+    "Round": "Round",
     "Elu": "Elu",
     "Softsign": "Softsign",
     "Softplus": "Softplus",
@@ -50,7 +51,7 @@ def unary(low: Lowering, node: ir.Node) -> None:
     if node.op_type in ("Softplus", "Softsign"):
         return _composed(low, node)
     op = UNARY[node.op_type]
-    return _map(low, node, lambda x, name: low.builder.unary(op, x, name))
+    return map_one(low, node, lambda x, name: low.builder.unary(op, x, name))
 
 
 def _composed(low: Lowering, node: ir.Node) -> None:
@@ -67,10 +68,10 @@ def _composed(low: Lowering, node: ir.Node) -> None:
         tail = g.unary("Log", g.binary("AddV2", e, 1.0, f"{name}/sum"), f"{name}/log")
         return g.binary("AddV2", g.unary("Relu", x, f"{name}/relu"), tail, name)
 
-    _map(low, node, softplus if node.op_type == "Softplus" else softsign)
+    map_one(low, node, softplus if node.op_type == "Softplus" else softsign)
 
 
-def _map(low: Lowering, node: ir.Node, emit: Callable[[str, str], str]) -> None:
+def map_one(low: Lowering, node: ir.Node, emit: Callable[[str, str], str]) -> None:
     """Apply a function of one tensor, form kept."""
     held = low.get(operand(node, 0))
     out = node.outputs[0]
@@ -80,13 +81,13 @@ def _map(low: Lowering, node: ir.Node, emit: Callable[[str, str], str]) -> None:
 def leaky_relu(low: Lowering, node: ir.Node) -> None:
     """LeakyRelu."""
     alpha = number(node, "alpha", 0.01)
-    _map(low, node, lambda x, name: low.builder.unary("LeakyRelu", x, name, alpha=alpha))
+    map_one(low, node, lambda x, name: low.builder.unary("LeakyRelu", x, name, alpha=alpha))
 
 
 def reciprocal(low: Lowering, node: ir.Node) -> None:
     """1/x."""
     one = low.builder.const(np.float32(1))
-    _map(low, node, lambda x, name: low.builder.binary("RealDiv", one, x, name))
+    map_one(low, node, lambda x, name: low.builder.binary("RealDiv", one, x, name))
 
 
 def hard_sigmoid(low: Lowering, node: ir.Node) -> None:
@@ -97,7 +98,7 @@ def hard_sigmoid(low: Lowering, node: ir.Node) -> None:
         line = g.binary("AddV2", g.binary("Mul", x, alpha, f"{name}/mul"), beta, f"{name}/add")
         return g.binary("Maximum", g.binary("Minimum", line, 1.0, f"{name}/min"), 0.0, name)
 
-    _map(low, node, emit)
+    map_one(low, node, emit)
 
 
 def hard_swish(low: Lowering, node: ir.Node) -> None:
@@ -108,7 +109,7 @@ def hard_swish(low: Lowering, node: ir.Node) -> None:
         gate = g.unary("Relu6", g.binary("AddV2", x, 3.0, f"{name}/add"), f"{name}/relu6")
         return g.binary("Mul", g.binary("Mul", x, gate, f"{name}/mul"), np.float32(1 / 6), name)
 
-    _map(low, node, emit)
+    map_one(low, node, emit)
 
 
 def clip(low: Lowering, node: ir.Node) -> None:
@@ -127,7 +128,7 @@ def clip(low: Lowering, node: ir.Node) -> None:
             x = g.binary("Minimum", x, upper, f"{name}/min" if np.isfinite(lower) else name)
         return g.binary("Maximum", x, lower, name) if np.isfinite(lower) else x
 
-    _map(low, node, emit)
+    map_one(low, node, emit)
 
 
 def prelu(low: Lowering, node: ir.Node) -> None:
@@ -220,13 +221,13 @@ def _two(low: Lowering, op: str, a: Held, b: Held, name: str) -> Held:
     if a.form == b.form == "flat" and a.source == b.source:
         return Held(g.binary(op, a.node, b.node, name), shape, "flat", a.source)
     if "spatial" in (a.form, b.form) and len(shape) in (3, 4):
-        a, b = (low.spatial(_ranked(low, h, len(shape))) for h in (a, b))
+        a, b = (low.spatial(ranked(low, h, len(shape))) for h in (a, b))
         return Held(g.binary(op, a.node, b.node, name), shape, "spatial")
     a, b = low.plain(a), low.plain(b)
     return Held(g.binary(op, a.node, b.node, name), shape)
 
 
-def _ranked(low: Lowering, held: Held, rank: int) -> Held:
+def ranked(low: Lowering, held: Held, rank: int) -> Held:
     """With leading axes of size 1 up to a rank."""
     if len(held.shape) == rank:
         return held

@@ -10,7 +10,7 @@ from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted
-from . import binary, elementwise, lce, movement, reductions, windows
+from . import binary, elementwise, lce, logic, movement, reductions, windows
 from .audit import audit
 from .flatbuffer import parse
 from .geometry import is_windowed, should_rotate
@@ -50,6 +50,15 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Slice"): movement.slice_,
     ("", "Split"): movement.split,
     ("", "Pad"): movement.pad,
+    **{("", op): logic.compare for op in logic.COMPARISONS},
+    **{("", op): logic.logical for op in ("Not", "And", "Or")},
+    ("", "Where"): logic.where,
+    ("", "Cast"): logic.cast,
+    ("", "Erf"): logic.erf,
+    ("", "Gelu"): logic.gelu,
+    ("", "LayerNormalization"): logic.layer_norm,
+    ("", "Expand"): logic.expand,
+    ("", "Gather"): logic.gather,
 }
 #: A 3-D input is held spatially where one of these leads it to a convolution.
 _TRANSPARENT = {*elementwise.UNARY, *elementwise.BINARY, "Clip", "PRelu", "LeakyRelu", "Pad", "Binarize"}
@@ -98,8 +107,11 @@ def lower(graph: BinaryGraph, rotated: bool | None = None) -> Lowering:
         handler = HANDLERS.get((node.domain, node.op_type))
         if handler is None:
             raise refusal(node, f"it has no operator {node.op_type}")
-        if not low.is_done(node):
-            handler(low, node)
+        if low.is_done(node):
+            continue
+        if node.op_type not in logic.TAKES_BOOL and any(low.is_bool(v) for v in node.inputs):
+            raise refusal(node, "it takes the result of a comparison")
+        handler(low, node)
     for value in graph.model.graph.outputs:
         _output(low, value)
     return low

@@ -36,6 +36,7 @@ class Lowering:
         points: values that are held by a float node, for the probe.
         forms: layer name → form used for it.
         binary: layer name → nodes of its binary convolutions (several for a split group).
+        bools: nodes that hold comparisons, the only ones that are not float32.
         inputs, outputs: node → how it is seen as the model's, in the model's order.
     """
 
@@ -44,6 +45,7 @@ class Lowering:
     points: dict[str, Point] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
     binary: dict[str, list[str]] = field(default_factory=dict)
+    bools: set[str] = field(default_factory=set)
     inputs: dict[str, TensorView] = field(default_factory=dict)
     outputs: dict[str, TensorView] = field(default_factory=dict)
     _held: dict[ir.Value, Held] = field(default_factory=dict)
@@ -87,6 +89,10 @@ class Lowering:
         if not held.pending:
             return held
         return Held(self.step(held.node), held.shape, held.form, held.source)
+
+    def is_bool(self, value: ir.Value | None) -> bool:
+        """Whether a value is held as a comparison's result."""
+        return value in self._held and self._held[value].node in self.bools
 
     def step(self, node: str) -> str:
         """The step of a node, emitted once."""

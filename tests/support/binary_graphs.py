@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from onnx import TensorProto, compose, helper, numpy_helper, parser
+from onnx import compose, helper, numpy_helper, parser
 
 from bibench_deploy.converters.engine import Emitted, TensorView
 from bibench_deploy.converters.larq import lce
@@ -47,13 +47,13 @@ def make_graph(
     reference = ir.from_proto(model)
     add_domain(reference)
     full = ir.to_proto(reference)
-    shapes = all_shapes(full)
-    for name, shape in shapes.items():
+    for name, array in every_value(full).items():
+        kind, shape = helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
         if name in outputs:
             value = next(value for value in full.graph.output if value.name == name)
-            value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+            value.CopyFrom(helper.make_tensor_value_info(name, kind, shape))
         elif name not in inputs:
-            full.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+            full.graph.value_info.append(helper.make_tensor_value_info(name, kind, shape))
     source = Source(Path("test.onnx"), "0" * 64, full)
     return BinaryGraph(ir.from_proto(full), source, ())
 
@@ -89,8 +89,8 @@ def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
-def all_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Static shape of every value that a node computes, by executing the model once."""
+def every_value(model: onnx.ModelProto) -> dict[str, npt.NDArray[np.generic]]:
+    """Every value that a node computes from zeros: for its shape and type, by executing the model once."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     names = [name for node in model.graph.node for name in node.output if name]
@@ -98,7 +98,7 @@ def all_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = session_of(probe)
     feeds = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
-    return {name: value.shape for name, value in zip(names, session.run(names, feeds), strict=True)}
+    return dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def binary_layer(

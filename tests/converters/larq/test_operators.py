@@ -147,6 +147,35 @@ CASES = [
         s=whole(1, 2, 3, 5, 4),
         t=whole(1, 6, 5, 4),
     ),
+    # what only float parts use
+    *(
+        Case(f"g = {op}(x, c)\n y = Where(g, x, c)", {"c": np.float32(0.1)})
+        for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+    ),
+    on(PICTURE, "g = Greater(x, c)\n r = Relu(x)\n y = Where(g, d, r)", c=real(6, 1, 1), d=real(5, 4)),
+    on(PICTURE, "f = Flatten(x)\n g = Less(f, c)\n n = Not(g)\n y = Where(n, f, c)", c=real(120)),
+    Case("r = Relu(x)\n e = Equal(r, x)\n y = Cast <to: int = 1> (e)"),
+    *(
+        Case(
+            f"a = Less(x, c)\n b = Greater(x, d)\n e = {op}(a, b)\n y = Cast <to: int = 1> (e)",
+            {"c": np.float32(c), "d": np.float32(-c)},
+        )
+        for op, c in (("And", 0.7), ("Or", -0.7))
+    ),
+    Case("y = Cast <to: int = 1> (x)"),
+    Case("y = Erf(x)"),
+    Case("y = Round(x)"),
+    Case("y = Gelu(x)"),
+    Case('y = Gelu <approximate = "tanh"> (x)'),
+    on(SEQUENCE, "y = LayerNormalization <axis: int = -1> (x, a, b)", a=real(7), b=real(7)),
+    on(PICTURE, "y = LayerNormalization <axis: int = 2, epsilon: float = 0.1> (x, a)", a=real(5, 4)),
+    on(PICTURE, "y = Expand(x, s)", s=whole(2, 1, 5, 4)),
+    on((1, 6, 1, 1), "y = Expand(x, s)", s=whole(1, 6, 3, 2)),
+    on(ROWS, "y = Expand(x, s)", s=whole(2, 3, 6)),
+    on(PICTURE, "y = Gather <axis: int = 1> (x, i)", i=whole(5, 0, -2, 1)),
+    on(PICTURE, "y = Gather <axis: int = 3> (x, i)", i=whole(2, 0)),
+    on(PICTURE, "y = Gather <axis: int = 2> (x, i)", i=np.int64(-1)),
+    on(SEQUENCE, "y = Gather <axis: int = 2> (x, i)", i=np.int64(3)),
     # windowed operators beyond test_windows: one dimension, bias, unequal strides, padding before, auto_pad
     on(SEQUENCE, "y = Conv <pads: ints = [2, 1], strides: ints = [2]> (x, w, b)", w=real(5, 6, 3), b=real(5)),
     on(SEQUENCE, "y = Conv <group: int = 6, strides: ints = [2]> (x, w)", w=real(6, 1, 3)),
@@ -224,7 +253,10 @@ def test_every_operator_that_is_lowered_is_tested() -> None:
 @pytest.mark.parametrize(
     ("body", "constants", "words"),
     [
-        ("y = Erf(x)", {}, "no operator Erf"),
+        ("y = Asin(x)", {}, "no operator Asin"),
+        ("y = Cast <to: int = 7> (x)", {}, "float32 only"),
+        ("g = Less(x, c)\n y = Flatten(g)", {"c": SCALAR}, "result of a comparison"),
+        ("y = Where(b, x, c)", {"b": np.ones((5, 4), np.bool_), "c": SCALAR}, "not a comparison"),
         ("y = ConvTranspose(x, w)", {"w": real(6, 4, 3, 3)}, "no operator ConvTranspose"),
         ("y = Elu <alpha: float = 0.5> (x)", {}, "alpha"),
         ("y = MaxPool <kernel_shape: ints = [2, 2], dilations: ints = [2, 2]> (x)", {}, "dilated"),
