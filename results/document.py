@@ -54,6 +54,8 @@ def _metric(comparison: Comparison) -> dict[str, Any]:
         "variant": row.variant,
         "threads": row.threads,
         **_values(comparison.metric),
+        "stable": comparison.stable,
+        "oversubscribed": comparison.binarized.oversubscribed,
         "verified": row.verified,
         "changes": row.changes,
     }

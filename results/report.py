@@ -38,6 +38,11 @@ class Comparison:
     full_precision: Line
     metric: HardwareMetric
 
+    @property
+    def stable(self) -> bool:
+        """Whether both medians are."""
+        return self.binarized.summary.stable and self.full_precision.summary.stable
+
 
 @dataclass(frozen=True)
 class Report:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CHANGED = "≠"
 UNVERIFIED = "?"
 OVERSUBSCRIBED = "+"
+UNSTABLE = "~"
 
 
 def show(report: Report, console: Console) -> None:
@@ -57,10 +58,10 @@ def notes(lines: Sequence[Line]) -> list[str]:
         said.append(
             f"{OVERSUBSCRIBED} oversubscribed: more threads than the machine's {over.row.host.cores} cores"
         )
-    unstable = sum(line.summary.verdict != "stable" for line in lines)
+    unstable = sum(not line.summary.stable for line in lines)
     if unstable:
         said.append(
-            f"unstable: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
+            f"unstable, {UNSTABLE}: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
             f"({unstable} of {len(lines)}); measure again when the machine is idle"
         )
     if any(line.row.engine == "larq" and line.row.host.arch == "x86_64" for line in lines):
@@ -110,9 +111,9 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Table:
             escape(row.model),
             escape(row.variant) + marks(row),
             _threads(comparison.binarized),
-            f"{metric.speedup:.2f}×",
+            f"{'' if comparison.stable else UNSTABLE}{metric.speedup:.2f}×",
             f"{metric.compression:.2f}×",
-            f"{metric.overall:.2f}",
+            f"{'' if comparison.stable else UNSTABLE}{metric.overall:.2f}",
         )
     return table
 

@@ -61,9 +61,14 @@ class Summary:
         return (self.p90_ms - self.p10_ms) / self.median_ms
 
     @property
+    def stable(self) -> bool:
+        """Whether the spread is small enough to compare the median with another."""
+        return self.spread <= STABLE_SPREAD
+
+    @property
     def verdict(self) -> str:
         """``stable``, or what is wrong with the measurement."""
-        if self.spread <= STABLE_SPREAD:
+        if self.stable:
             return "stable"
         return f"unstable: p10–p90 spread {100 * self.spread:.0f} %"
 

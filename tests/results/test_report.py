@@ -136,9 +136,18 @@ def test_more_threads_than_cores_are_marked_and_explained() -> None:
 
 def test_an_unstable_measurement_is_called_so_and_explained() -> None:
     text = shown(report([make_row(samples_ns=[10 * MS] * 9 + [20 * MS] * 9)]))
-    assert "unstable" in text
-    assert "unstable: p90 − p10 is more than 10 % of the median (1 of 1)" in text
+    assert "unstable, ~: p90 − p10 is more than 10 % of the median (1 of 1)" in text
     assert "unstable" not in shown(report([make_row()]))
+
+
+@pytest.mark.parametrize("shaky", ["fp32", "bnn"])
+def test_a_speedup_of_an_unstable_measurement_is_marked(shaky: str) -> None:
+    samples = {"samples_ns": [10 * MS] * 20 + [20 * MS] * 10}
+    rows = [twin(**samples if shaky == "fp32" else {}), make_row(**samples if shaky == "bnn" else {})]
+    speedup = 1.0 if shaky == "fp32" else 4.0
+    assert f"~{speedup:.2f}×" in shown(report(rows))
+    assert document(report(rows))["metrics"][0]["stable"] is False
+    assert document(report([twin(), make_row()]))["metrics"][0]["stable"] is True
 
 
 def test_a_board_is_not_promised_by_an_x86_machine() -> None:
