@@ -46,16 +46,15 @@ def fuse(graph: BinaryGraph) -> BinaryGraph:
 # Affine successors
 
 
-def _affine(node: ir.Node, index: int, rank: int, axis: int) -> tuple[Doubles, Doubles] | None:
+def _affine(node: ir.Node, index: int, rank: int) -> tuple[Doubles, Doubles] | None:
     """(scale, shift) of a node as a function of its input number ``index``, without the batch axis.
 
-    Args:
-        rank: of the value; axis: its channel axis. Scale and shift broadcast to one sample of the value.
+    Both broadcast to one sample of the value, whose rank (with the batch) is given.
     """
     if node.domain != "":
         return None
     if node.op_type == "BatchNormalization":
-        return _batch_norm(node, rank, axis) if index == 0 else None
+        return _batch_norm(node, rank) if index == 0 else None
     if node.op_type == "Neg":
         return np.asarray(-1.0), np.asarray(0.0)
     if node.op_type not in ("Add", "Sub", "Mul", "Div"):
@@ -66,7 +65,8 @@ def _affine(node: ir.Node, index: int, rank: int, axis: int) -> tuple[Doubles, D
     array = other.const_value.numpy().astype(np.float64)
     if array.ndim > rank or (array.ndim == rank and array.shape[0] != 1):
         return None
-    array = array.reshape(array.shape[1:]) if array.ndim == rank else array
+    while array.ndim and array.shape[0] == 1:
+        array = array[0]
     one, zero = np.asarray(1.0), np.asarray(0.0)
     if node.op_type == "Add":
         return one, array
@@ -79,24 +79,25 @@ def _affine(node: ir.Node, index: int, rank: int, axis: int) -> tuple[Doubles, D
     return None
 
 
-def _batch_norm(node: ir.Node, rank: int, axis: int) -> tuple[Doubles, Doubles] | None:
+def _batch_norm(node: ir.Node, rank: int) -> tuple[Doubles, Doubles] | None:
+    """Its channels are axis 1, also behind a linear layer over a sequence, whose channels are the last axis."""
     if not all(is_constant(value) for value in node.inputs[1:5]):
         return None
     gamma, beta, mean, variance = (constant(node, i).astype(np.float64) for i in range(1, 5))
     epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
     scale = gamma / np.sqrt(variance + epsilon)
-    shape = (-1,) + (1,) * (rank - 1 - axis)
+    shape = (-1,) + (1,) * (rank - 2)
     return scale.reshape(shape), (beta - mean * scale).reshape(shape)
 
 
-def _successor(value: ir.Value, axis: int) -> tuple[ir.Node, Doubles, Doubles] | None:
+def _successor(value: ir.Value) -> tuple[ir.Node, Doubles, Doubles] | None:
     """The only consumer of a value, if it is affine with constants and keeps the value's shape."""
     users = list(value.uses())
     shape = static_shape(value)
     if len(users) != 1 or value.is_graph_output() or shape is None:
         return None
     node, index = users[0]
-    affine = _affine(node, index, len(shape), axis % len(shape))
+    affine = _affine(node, index, len(shape))
     if affine is None or static_shape(node.outputs[0]) != shape:
         return None
     return node, *affine
@@ -112,14 +113,13 @@ def _absorb(graph: ir.Graph, value: ir.Value, node: ir.Node) -> None:
 
 
 def _fuse_binary(graph: ir.Graph, node: ir.Node) -> None:
-    axis = 1 if node.op_type == BINARY_CONV else -1
     output = node.outputs[0]
     sample = (static_shape(output) or ())[1:]
     multiplier = constant(node, 2).astype(np.float64)
     bias = constant(node, 3).astype(np.float64)
     sources = list(node.attributes["sources"].as_strings())
     absorbed = False
-    while (found := _successor(output, axis)) is not None:
+    while (found := _successor(output)) is not None:
         user, scale, shift = found
         if not _fits(np.broadcast_shapes(scale.shape, shift.shape, multiplier.shape), sample, node):
             break
@@ -132,7 +132,8 @@ def _fuse_binary(graph: ir.Graph, node: ir.Node) -> None:
         return
     channel = (len(constant(node, 2)),) + (1,) * (len(constant(node, 2).shape) - 1)
     for index, array, label in ((2, multiplier, "multiplier"), (3, bias, "bias")):
-        array = np.broadcast_to(array, np.broadcast_shapes(array.shape, channel)).astype(np.float32)
+        full = np.broadcast_shapes(array.shape, channel)
+        array = np.broadcast_to(array, channel if full == channel else sample).astype(np.float32)
         node.replace_input_with(index, add_constant(graph, f"{_layer(node)}.fused_{label}", array))
     node.attributes["sources"] = ir.AttrStrings("sources", [name for name in dict.fromkeys(sources) if name])
 
@@ -158,21 +159,17 @@ def _fuse_float(graph: ir.Graph, node: ir.Node) -> None:
     output = node.outputs[0]
     weight = constant(node, 1).astype(np.float64)
     channels = weight.shape[-1] if _inputs_first(node) else weight.shape[0]
-    bias_value = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias_value is not None and bias_value.const_value is None:
+    bias = _bias(node, channels)
+    if bias is None:
         return
-    bias = np.zeros(channels) if bias_value is None else constant(node, 2).astype(np.float64).ravel()
     if node.op_type == "MatMul" and (weight.ndim != 2 or len(static_shape(output) or ()) != 2):
         return
-    scales, shifts = np.ones(channels), np.broadcast_to(bias, (channels,))
+    scales, shifts = np.ones(channels), bias
     absorbed = False
-    while (found := _successor(output, axis)) is not None:
+    while (found := _successor(output)) is not None:
         user, scale, shift = found
-        if scale.size not in (1, channels) or shift.size not in (1, channels):
-            break
-        if (scale.size > 1 and not _channels_only(scale, axis)) or (
-            shift.size > 1 and not _channels_only(shift, axis)
-        ):
+        rank = len(static_shape(output) or ()) - 1
+        if not (_channels_only(scale, axis, rank) and _channels_only(shift, axis, rank)):
             break
         scales, shifts = scales * scale.ravel(), shifts * scale.ravel() + shift.ravel()
         _absorb(graph, output, user)
@@ -189,16 +186,29 @@ def _plain_gemm(node: ir.Node) -> bool:
     )
 
 
+def _bias(node: ir.Node, channels: int) -> Doubles | None:
+    """What a layer adds, (O,); None if that is computed at run time or (Gemm) varies over samples."""
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is None:
+        return np.zeros(channels)
+    if value.const_value is None:
+        return None
+    array = value.const_value.numpy().astype(np.float64)
+    if array.ndim > 1 and array.shape[0] != 1:
+        return None
+    return np.broadcast_to(array.ravel(), (channels,))
+
+
 def _inputs_first(node: ir.Node) -> bool:
     """Whether the weight is (C, O) rather than (O, C, ...)."""
     transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
     return node.op_type == "MatMul" or (node.op_type == "Gemm" and not transposed)
 
 
-def _channels_only(array: Doubles, axis: int) -> bool:
-    """Whether an array without the batch axis varies over the channel axis alone."""
-    position = 0 if axis == 1 else array.ndim - 1
-    return array.size == array.shape[position] if axis == -1 else array.shape[0] == array.size
+def _channels_only(array: Doubles, axis: int, rank: int) -> bool:
+    """Whether an array that broadcasts to one sample (of this rank) varies over its channel axis at most."""
+    shape = (1,) * (rank - array.ndim) + array.shape
+    return array.size == shape[0 if axis == 1 else -1]
 
 
 def _set_float(graph: ir.Graph, node: ir.Node, weight: Doubles, scales: Doubles, shifts: Doubles) -> None:
@@ -222,7 +232,7 @@ def _set_float(graph: ir.Graph, node: ir.Node, weight: Doubles, scales: Doubles,
 
 def _expand_batch_norm(graph: ir.Graph, node: ir.Node) -> None:
     shape = static_shape(node.inputs[0])
-    affine = _batch_norm(node, len(shape), 1) if shape is not None else None
+    affine = _batch_norm(node, len(shape)) if shape is not None else None
     if affine is None or node.inputs[0] is None:
         return
     value = node.inputs[0]

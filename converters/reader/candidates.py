@@ -79,7 +79,16 @@ def _conv(node: ir.Node) -> Candidate:
     dilations = _ints(node, "dilations", (1,) * spatial)
     pads = conv_pads(node, static_shape(data), shape[2:], strides, dilations)
     return Candidate(
-        node, f"conv{spatial}d", data, weights, bias, problem, pads, strides, dilations, _int(node, "group", 1)
+        node,
+        f"conv{spatial}d",
+        data,
+        weights,
+        bias,
+        problem,
+        pads,
+        strides,
+        dilations,
+        _int(node, "group", 1),
     )
 
 
@@ -123,7 +132,7 @@ def _gemm(node: ir.Node) -> Candidate:
         weights = (weights if _int(node, "transB", 0) else weights.T) * np.float32(alpha)
         if bias is not None:
             beta = node.attributes["beta"].as_float() if "beta" in node.attributes else 1.0
-            if bias.size not in (1, weights.shape[0]):
+            if bias.size not in (1, weights.shape[0]) or (bias.ndim > 1 and bias.shape[0] != 1):
                 problem = "what it adds is a matrix, not a bias"
             else:
                 bias = np.broadcast_to(bias.ravel() * np.float32(beta), (weights.shape[0],))
