@@ -17,7 +17,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, OutputPathError
+from bibench_deploy.files import make_folder, storage_error
 
 from .row import SCHEMA, Row
 
@@ -59,11 +60,31 @@ class Store:
         """Append rows: all or none.
 
         Raises:
-            OSError: the file can't be written, or the disk is full; the store is as it was before.
+            OutputPathError: the file can't be written.
+            StorageError: the disk is full or failed; the store is as it was before.
         """
         if not rows:
             return
         data = b"".join(row.model_dump_json().encode() + b"\n" for row in rows)
+        try:
+            self._append(data)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+    def check(self) -> None:
+        """Refuse a store that can't be written, before any work is done for it.
+
+        Raises:
+            OutputPathError: its folder or the file itself can't be written.
+            StorageError: the disk is full or failed.
+        """
+        make_folder(self.path.parent)
+        if self.path.exists() and not self.path.is_file():
+            raise OutputPathError("not a regular file", where=str(self.path), remedy="move it away")
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            raise OutputPathError("no permission to write", where=str(self.path), remedy="chmod u+w it")
+
+    def _append(self, data: bytes) -> None:
         with self._locked() as file:
             before = os.fstat(file).st_size
             # A line that was cut off must not swallow the first of ours.

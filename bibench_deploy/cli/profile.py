@@ -73,10 +73,11 @@ def profile(
     rule = _rule(min_time, min_runs)
     folder = workspace_folder(workspace)
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    store = Store.of_workspace(folder)
+    store.check()
     host = local_host()
     _warn_about(host, counts)
-    rows, failures = _measure(groups(chosen), counts, rule, Store.of_workspace(folder), host)
+    rows, failures = _measure(groups(chosen), counts, rule, store, host)
     _show(rows, as_json)
     if failures:
         _give_up(failures)
@@ -170,7 +171,7 @@ def _measure(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block is done, so that a finished measurement is not lost while it is kept."""
+    """Let a Ctrl-C wait until the block is done: a finished measurement is not lost while it is kept."""
     came: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:

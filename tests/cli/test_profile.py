@@ -13,7 +13,7 @@ import pytest
 
 from bibench_deploy.converters.manifest import SourceModel, manifest_path
 from bibench_deploy.results import Store
-from support.command import bibench, is_clean, started
+from support.command import ORDINARY, bibench, is_clean, small_disk, started
 from support.tiny import add_artefact
 
 pytestmark = pytest.mark.larq
@@ -212,19 +212,35 @@ def test_an_artefact_that_the_engine_refuses_is_a_failure_of_the_engine(workspac
     assert len(json.loads(done.stdout)["rows"]) == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_store_that_can_not_be_written(workspace: Path) -> None:
+def test_a_workspace_that_may_not_be_written_is_refused_before_measuring(workspace: Path) -> None:
     workspace.chmod(0o555)
-    done = bibench("profile", *QUICK, cwd=workspace.parent)
+    done = bibench("profile", *QUICK, cwd=workspace.parent, prefix=ORDINARY)
+    workspace.chmod(0o755)
     assert done.returncode == 2
-    assert "no permission" in done.stderr
+    assert "can't be written (Permission denied)" in done.stderr
+    assert is_clean(done.stderr)
+
+
+def test_a_full_disk_keeps_the_rows_that_fitted(tmp_path: Path) -> None:
+    """Half a second of the tiny model is tens of thousands of samples."""
+    artefact = add_artefact(tmp_path)
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        first = bibench("profile", artefact, "--workspace", disk, *QUICK, cwd=tmp_path)
+        assert first.returncode == 0, first.stderr
+        second = bibench("profile", artefact, "--workspace", disk, "--min-runs", "20000", cwd=tmp_path)
+        assert second.returncode == 3
+        assert "the disk is full" in second.stderr
+        assert is_clean(second.stderr)
+        contents = Store.of_workspace(disk).read()
+    assert len(contents.rows) == 1
+    assert contents.damaged == ()
 
 
 def test_a_store_that_is_a_folder(workspace: Path) -> None:
     Store.of_workspace(workspace).path.mkdir()
     done = bibench("profile", *QUICK, cwd=workspace.parent)
-    assert done.returncode in (2, 3)
-    assert "results.jsonl" in done.stderr
+    assert done.returncode == 2
+    assert "results.jsonl: not a regular file" in done.stderr
     assert is_clean(done.stderr)
 
 

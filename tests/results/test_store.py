@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, OutputPathError, StorageError
 from bibench_deploy.results import Row, Store
 from support.rows import make_row
 
@@ -96,7 +96,7 @@ def test_a_failed_write_leaves_the_store_as_it_was(store: Store, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", write_half_then_fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         store.append([make_row(threads=2)])
     assert store.path.read_bytes() == before
 
@@ -122,6 +122,10 @@ def test_a_folder_in_its_place_is_named(store: Store) -> None:
     store.path.mkdir()
     with pytest.raises(InputError, match="not a file"):
         store.read()
+    with pytest.raises(OutputPathError, match="not a regular file"):
+        store.check()
+    with pytest.raises(OutputPathError, match="Is a directory"):
+        store.append([make_row()])
 
 
 def test_a_row_without_samples_is_no_row() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 COMMAND = (sys.executable, "-P", "-m", "bibench_deploy.cli.app")
 
@@ -18,10 +21,22 @@ def environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours} | variables
 
 
-def bibench(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+# Root may write anywhere; this starts a command without that privilege. Empty where we are not root.
+ORDINARY: tuple[str, ...] = ()
+if os.geteuid() == 0:
+    ORDINARY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override")
+
+
+def bibench(
+    *arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end.
+
+    Args:
+        prefix: starts it, such as ``ORDINARY``.
+    """
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*prefix, *COMMAND, *map(str, arguments)],
         cwd=cwd,
         env=environment(**variables),
         capture_output=True,
@@ -49,6 +64,23 @@ def started(*arguments: str | Path, cwd: Path) -> Iterator[subprocess.Popen[str]
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of a size such as 64k; skips the test where none can be mounted."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small file system needs root")
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip("this machine does not let root mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def is_clean(stderr: str) -> bool:
