@@ -62,7 +62,7 @@ def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     while unique in graph.initializers:
         counter += 1
         unique = f"{name}_{counter}"
-    tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=unique)  # ascontiguousarray makes () to (1,)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
@@ -98,9 +98,11 @@ def _fold(model: ir.Model) -> bool:
     graph = model.graph
     folded: list[ir.Node] = []
     inside: set[ir.Value] = set()
-    for node in graph:
+    for node in list(graph):
         if node.op_type in ("Shape", "Size") and static_shape(node.inputs[0]) is not None:
             _fold_shape(graph, node)
+        elif node.op_type == "CastLike" and node.domain == "":
+            _plain_cast(graph, node)
     for node in graph:
         known = all(value is None or is_constant(value) or value in inside for value in node.inputs)
         if known and node.domain == "" and _foldable(node):
@@ -144,6 +146,19 @@ def _fold_shape(graph: ir.Graph, node: ir.Node) -> None:
         array = np.asarray(shape[start:end], np.int64)
     if not node.outputs[0].is_graph_output():
         replace(node.outputs[0], add_constant(graph, f"{node.outputs[0].name}_folded", array))
+
+
+def _plain_cast(graph: ir.Graph, node: ir.Node) -> None:
+    """CastLike reads the type of its second input and not its numbers: torch's zero biases are made with it."""
+    like, output = node.inputs[1], node.outputs[0]
+    if like is None or like.dtype is None or output.is_graph_output():
+        return
+    cast = ir.node("Cast", [node.inputs[0]], {"to": int(like.dtype)}, name=node.name)
+    cast.outputs[0].name, cast.outputs[0].shape = f"{output.name}_cast", output.shape
+    cast.outputs[0].type = ir.TensorType(like.dtype)
+    graph.insert_before(node, cast)
+    replace(output, cast.outputs[0])
+    graph.remove(node, safe=True)
 
 
 def _sources(value: ir.Value) -> tuple[str, ...]:
