@@ -35,7 +35,7 @@ def affine_step(threshold: FloatArray, direction: FloatArray) -> tuple[FloatArra
     """
     t = np.clip(threshold.astype(np.float32), -_HUGE, _HUGE)
     down = direction < 0
-    below = np.nextafter(t, np.float32(-np.inf), dtype=np.float32)
+    below = np.nextafter(t, -_HUGE, dtype=np.float32)
     bound = np.where(down, np.clip(below, -_HUGE, _HUGE), t)
     # x >= bound (up) with 0 < bound < tiny excludes x = 0; x <= bound (down) with -tiny < bound < 0 does too.
     positive, negative = (bound > 0) & (bound < _TINY), (bound < 0) & (bound > -_TINY)

@@ -83,12 +83,21 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="bibench-larq-") as folder:
         source, result = Path(folder) / "graph.pb", Path(folder) / "model.tflite"
         source.write_bytes(graph)
-        names = [name for name, _ in inputs]
-        shapes = ["x".join(str(size) for size in shape) for _, shape in inputs]
-        worker = Path(__file__).with_name("worker.py")
-        command = [sys.executable, "-I", str(worker), str(_located(_CONVERTER)), str(source), str(result)]
-        command += [",".join(names), ",".join(shapes), ",".join(outputs), target]
-        return _run(command, result, where)
+        return _run(_command(source, result, inputs, outputs, target), result, where)
+
+
+def _command(
+    source: Path,
+    result: Path,
+    inputs: Sequence[tuple[str, Sequence[int]]],
+    outputs: Sequence[str],
+    target: str,
+) -> list[str]:
+    """How the worker is started."""
+    worker = Path(__file__).with_name("worker.py")
+    command = [sys.executable, "-I", str(worker), str(_located(_CONVERTER)), str(source), str(result)]
+    shapes = ["x".join(str(size) for size in shape) for _, shape in inputs]
+    return [*command, ",".join(name for name, _ in inputs), ",".join(shapes), ",".join(outputs), target]
 
 
 def _run(command: Sequence[str], result: Path, where: str | None) -> bytes:
