@@ -80,7 +80,7 @@ def _affine(node: ir.Node, index: int, rank: int) -> tuple[Doubles, Doubles] | N
 
 
 def _batch_norm(node: ir.Node, rank: int) -> tuple[Doubles, Doubles] | None:
-    """Its channels are axis 1, also behind a linear layer over a sequence, whose channels are the last axis."""
+    """Its channels are axis 1, also behind a linear layer over a sequence, whose own are the last axis."""
     if not all(is_constant(value) for value in node.inputs[1:5]):
         return None
     gamma, beta, mean, variance = (constant(node, i).astype(np.float64) for i in range(1, 5))

@@ -1,4 +1,4 @@
-"""Fusion keeps the function and absorbs all that can be absorbed, for random layers and what stands behind them."""
+"""Fusion keeps the function and absorbs all that can be absorbed, whatever layer and whatever stands behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.onnx_models import execute, float_values, make_model, save
 
 from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.reader import read
-from bibench_deploy.graph import BinaryGraph, is_binarize, is_binary_layer
+from bibench_deploy.graph import BinaryGraph
+from support.onnx_models import execute, float_values, make_model, save
 
 Floats = npt.NDArray[np.float32]
 
