@@ -1,8 +1,8 @@
 """Is this function of a real number a two-valued step? Decided by evaluation, however it was spelled.
 
 The function is sampled on a grid of float32 (the constants it contains with their neighbours, magnitudes from
-1e-30 to 1e30, random values); where it changes its value, bisection over the ordered float32 numbers finds the
-exact threshold, so the result is right to the last bit and needs no knowledge of operators.
+1e-30 to 1e30, random values); where it changes its value, bisection over the ordered float32 finds the exact
+threshold, so the result is right to the last bit and needs no knowledge of operators.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Function = Callable[[Floats], Floats]
 #: Two outputs closer than this (relative to the step) are one value: rounding of α·sign and residues.
 VALUE_TOLERANCE = 1e-5
 _LARGEST = np.float32(1e30)
+_NEARBY = np.float32(4)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class NotAStep:
     few_valued: bool = False
 
 
-def characterise(function: Function, channels: int, constants: Iterable[float] = ()) -> StepFunction | NotAStep:
+def characterise(
+    function: Function, channels: int, constants: Iterable[float] = ()
+) -> StepFunction | NotAStep:
     """Find threshold, direction and values of a step, per channel, or say why it is none."""
     grid = _grid(constants)
     values = _evaluate(function, np.broadcast_to(grid[:, None], (len(grid), channels)))
@@ -69,10 +72,11 @@ def characterise(function: Function, channels: int, constants: Iterable[float] =
     if not (is_low | is_high)[:, constant].all():
         return NotAStep("the activation takes the same value at both ends but others between")
     others = ~(is_low | is_high)
-    levels = _levels(values, tolerance)
+    levels = max(_levels(values, tolerance), _levels_nearby(grid, values))
     if others.any() and levels > 3:
         return NotAStep(
-            f"the activation takes {levels if levels < 50 else 'many'} values, not two", few_valued=levels < 50
+            f"the activation takes {levels if levels < 50 else 'many'} values, not two",
+            few_valued=levels < 50,
         )
     # Along the grid every channel must read low … low [middle] high … high.
     if (np.diff(is_high.astype(np.int8), axis=0)[:, ~constant] < 0).any() or (
@@ -106,7 +110,9 @@ def _locate(
     threshold = first_high.copy()
     if (gap == 2).any():
         if not (gap == 2).all():
-            return NotAStep("the activation treats equality differently from channel to channel", few_valued=True)
+            return NotAStep(
+                "the activation treats equality differently from channel to channel", few_valued=True
+            )
         threshold = _unrank(_rank(last_low) + 1)
         equal = _evaluate(function, threshold[None, :])[0][live]
         if (np.abs(equal - middle) > tolerance).any():
@@ -129,6 +135,12 @@ def _levels(values: Floats, tolerance: float) -> int:
     return 1 + int(np.sum(np.diff(ordered) > tolerance))
 
 
+def _levels_nearby(grid: Floats, values: Floats) -> int:
+    """Beside its values at 1e30 an unbounded activation seems to take few: count where networks live."""
+    near = values[np.abs(grid) <= _NEARBY].astype(np.float64)
+    return _levels(near, VALUE_TOLERANCE * float(np.ptp(near)))
+
+
 def _evaluate(function: Function, x: Floats) -> Floats:
     return np.asarray(function(np.ascontiguousarray(x, dtype=np.float32)), np.float32)
 
@@ -148,8 +160,10 @@ def _grid(constants: Iterable[float]) -> Floats:
     return np.unique(np.concatenate([points, *around]) + np.float32(0))
 
 
-def _bisect(function: Function, grid: Floats, matches: npt.NDArray[np.bool_], target: Floats, tol: float) -> Floats:
-    """Per channel the largest float32 at which the function still has its low value (matches is True … False)."""
+def _bisect(
+    function: Function, grid: Floats, matches: npt.NDArray[np.bool_], target: Floats, tol: float
+) -> Floats:
+    """Per channel the largest float32 with the function's low value (matches: True … False)."""
     index = matches.shape[0] - 1 - np.argmax(matches[::-1], axis=0)
     below = _rank(grid[index])
     above = _rank(grid[np.minimum(index + 1, len(grid) - 1)])
@@ -160,7 +174,9 @@ def _bisect(function: Function, grid: Floats, matches: npt.NDArray[np.bool_], ta
     return _unrank(below)
 
 
-def _bisect_up(function: Function, grid: Floats, matches: npt.NDArray[np.bool_], target: Floats, tol: float) -> Floats:
+def _bisect_up(
+    function: Function, grid: Floats, matches: npt.NDArray[np.bool_], target: Floats, tol: float
+) -> Floats:
     """Per channel the smallest float32 at which the function has its high value (matches is False … True)."""
     index = np.argmax(matches, axis=0)
     above = _rank(grid[index])

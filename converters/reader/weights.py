@@ -45,6 +45,8 @@ class RealWeights:
 def classify(weights: npt.NDArray[np.generic]) -> BinaryWeights | RealWeights:
     """Signs and magnitudes of a weight tensor (O, ...), or why it has none."""
     flat = weights.reshape(weights.shape[0], -1).astype(np.float64)
+    if not np.isfinite(flat).all():
+        return RealWeights("some of its weights are not finite numbers", suspicious=True)
     absolute = np.abs(flat)
     largest = absolute.max(axis=1)
     two_valued = np.all(largest[:, None] - absolute <= MAGNITUDE_SPREAD * largest[:, None], axis=1)

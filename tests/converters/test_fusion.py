@@ -1,4 +1,4 @@
-"""Fusion keeps the function and absorbs all that can be absorbed, whatever layer and whatever stands behind."""
+"""Fusion keeps the function and absorbs all that it can: random layers and what stands behind them."""
 
 from __future__ import annotations
 
