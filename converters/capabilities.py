@@ -109,12 +109,14 @@ class Conditions(_Data):
     symmetric_padding_only: bool = False
     square_only: bool = False
     dilation: bool = True
+    pool_dilation: bool = True
     groups: bool = True
+    spatial_axes: tuple[int, ...] = (1, 2, 3)
     floor_pools: bool = False
     count_include_pad: bool = True
     flatten_only: bool = False
     spatial_mean_only: bool = False
-    constant_weights: bool = False
+    constant_inputs: dict[str, tuple[int, ...]] = {}
     row_multiple: int = 1
     row_operators: tuple[str, ...] = ()
     pool_channel_multiple: int = 1

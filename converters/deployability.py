@@ -21,10 +21,6 @@ __all__ = ["Allowed", "Assessment", "Change", "Note", "Reason", "Verdict", "asse
 Verdict = Literal["deployable", "changes_function", "not_deployable", "planned"]
 
 
-#: The reader's word for a layer that nobody meant to be binary.
-ORDINARY = "weights are real-valued"
-
-
 @dataclass(frozen=True)
 class Assessment:
     """What ``check`` answers for one engine.
@@ -118,7 +114,7 @@ def _model(context: Context) -> Iterator[Finding]:
             "'bibench-deploy inspect' tells of every layer why it is not binary",
         )
     for layer in graph.layers:
-        if layer.kind != "binary" and layer.why_not_binary not in (None, ORDINARY):
+        if layer.looks_binary:
             yield Note(
                 layer.nodes[0] if layer.nodes else "",
                 layer.name,

@@ -34,7 +34,10 @@ def operator_findings(node: ir.Node, context: Context) -> Iterator[Finding]:
             "emulated-operator",
             f"{node.op_type} is computed with several operators, since {context.title} has none",
         )
-    if node.op_type == "Conv":
+    computed = _computed_input(node, context)
+    if computed is not None:
+        yield _form(node, context, f"whose input {computed} is computed at run time", "make it a constant")
+    elif node.op_type == "Conv":
         yield from _convolution(node, context)
     elif node.op_type in _POOLS:
         yield from _pool(node, context)
@@ -62,6 +65,15 @@ def _form(node: ir.Node, context: Context, what: str, remedy: str) -> Reason:
     return _reason(node, context, "operator-form", f"{context.title} has no {node.op_type} {what}", remedy)
 
 
+def _computed_input(node: ir.Node, context: Context) -> int | None:
+    """Number of the first input that must be a constant and isn't."""
+    for index in context.capabilities.operators.conditions.constant_inputs.get(node.op_type, ()):
+        value = node.inputs[index] if index < len(node.inputs) else None
+        if value is not None and not is_constant(value):
+            return index
+    return None
+
+
 def _square_map(node: ir.Node, context: Context) -> Iterator[Finding]:
     spatial = shape(node.inputs[0])[2:]
     if context.capabilities.operators.conditions.square_only and len(set(spatial)) > 1:
@@ -77,10 +89,10 @@ def _square_map(node: ir.Node, context: Context) -> Iterator[Finding]:
 def _window(node: ir.Node, context: Context, kernel: tuple[int, ...]) -> Iterator[Finding]:
     """Kernel, padding and map of a convolution or pool."""
     conditions = context.capabilities.operators.conditions
-    if conditions.square_only and len(kernel) != 2:
-        yield _reason(
-            node, context, "rank", f"is {len(kernel)}-D; {context.title} takes 2-D", "use the 2-D operator"
-        )
+    if len(kernel) not in conditions.spatial_axes:
+        taken = " and ".join(f"{axes}-D" for axes in conditions.spatial_axes)
+        message = f"is {len(kernel)}-D; {context.title} takes {taken}"
+        yield _reason(node, context, "rank", message, "use the 2-D operator")
         return
     if conditions.square_only and len(set(kernel)) > 1:
         yield _reason(
@@ -108,9 +120,6 @@ def _pads(node: ir.Node, kernel: tuple[int, ...]) -> tuple[int, ...]:
 
 def _convolution(node: ir.Node, context: Context) -> Iterator[Finding]:
     conditions = context.capabilities.operators.conditions
-    if conditions.constant_weights and not is_constant(node.inputs[1]):
-        yield _form(node, context, "with weights computed at run time", "use constant weights")
-        return
     yield from _window(node, context, shape(node.inputs[1])[2:])
     groups = integer(node, "group", 1)
     if groups > 1 and not conditions.groups:
@@ -127,7 +136,7 @@ def _pool(node: ir.Node, context: Context) -> Iterator[Finding]:
     strides = ints(node, "strides", (1,) * len(kernel))
     pads = _pads(node, kernel)
     yield from _window(node, context, kernel)
-    if not conditions.dilation and any(each > 1 for each in ints(node, "dilations", ())):
+    if not conditions.pool_dilation and any(each > 1 for each in ints(node, "dilations", ())):
         message = f"is dilated; {context.title} computes dilation 1 only"
         yield _reason(node, context, "dilation", message, "use dilation 1")
     if conditions.floor_pools and integer(node, "ceil_mode", 0):
@@ -158,13 +167,9 @@ def _pool(node: ir.Node, context: Context) -> Iterator[Finding]:
 
 
 def _matrix(node: ir.Node, context: Context) -> Iterator[Finding]:
-    if not context.capabilities.operators.conditions.constant_weights:
+    if 1 not in context.capabilities.operators.conditions.constant_inputs.get("MatMul", ()):
         return
-    if not is_constant(node.inputs[1]):
-        yield _form(
-            node, context, "of two activations", "attention can't run there; use a convolutional model"
-        )
-    elif len(shape(node.inputs[0])) != 2 or integer(node, "transA", 0):
+    if len(shape(node.inputs[0])) != 2 or integer(node, "transA", 0):
         yield _form(node, context, "on anything but (N, C)", "reshape so that the layer sees (N, C)")
 
 

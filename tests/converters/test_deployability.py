@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from bibench_deploy.converters.capabilities import PadForm, load
-from bibench_deploy.converters.deployability import Allowed, Assessment, Reason, assess, parse_allow, verdict
 from onnx import numpy_helper, parser
 
+from bibench_deploy.converters.capabilities import PadForm, load
+from bibench_deploy.converters.deployability import Allowed, Assessment, Reason, assess, parse_allow, verdict
 from bibench_deploy.errors import InputError
 from bibench_deploy.graph import BinaryGraph, Layer, Source, add_domain
 
@@ -594,9 +594,18 @@ def test_a_model_without_binary_layers_is_refused_by_every_engine() -> None:
 
 def test_layers_that_only_look_binary_are_noted() -> None:
     suspicious = Layer(
-        "conv2", ("Conv_9",), "float", "conv2d", (8, 8, 3, 3), 576, 0, why_not_binary="3 magnitudes"
+        "conv2",
+        ("Conv_9",),
+        "float",
+        "conv2d",
+        (8, 8, 3, 3),
+        576,
+        0,
+        why_not_binary="3 magnitudes",
+        looks_binary=True,
     )
-    judged = assess(replace(conv(), layers=(suspicious,)), LARQ)
+    ordinary = replace(suspicious, name="conv3", looks_binary=False)
+    judged = assess(replace(conv(), layers=(suspicious, ordinary)), LARQ)
     (note,) = [note for note in judged.notes if note.code == "looks-binary"]
     assert (note.layer, note.node, "3 magnitudes" in note.message) == ("conv2", "Conv_9", True)
 
@@ -650,3 +659,36 @@ def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
     assert error.value.remedy is not None
     assert "padding=" in error.value.remedy
     assert "sign-zero=" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "larq", "dabnn"),
+    [
+        pytest.param(
+            "k = Abs (c) y = PRelu (c, k)", ["operator-form"], ["operator", "operator-form"], id="slope"
+        ),
+        pytest.param("y = MatMul (c, c)", [], ["operator-form"], id="two activations"),
+        pytest.param(
+            "m = Reshape (c, n) y = Conv (c, m)",
+            ["operator-form"],
+            ["operator-form", "operator-form"],
+            id="weights",
+        ),
+        pytest.param(
+            "y = MaxPool <kernel_shape = [2, 2], dilations = [2, 2]> (c)",
+            ["dilation"],
+            ["dilation"],
+            id="dilated",
+        ),
+    ],
+)
+def test_inputs_that_must_be_constant(text: str, larq: list[str], dabnn: list[str]) -> None:
+    results = {
+        "slope": "1, 12, 4, 4",
+        "MatMul": "1, 12, 4, 4",
+        "Conv": "1, 1, 1, 1",
+        "MaxPool": "1, 12, 2, 2",
+    }
+    result = next((dims for key, dims in results.items() if key in text), "1, 12, 4, 4")
+    graph = head(text, result, **({"n": np.array([1, 12, 4, 4])} if "(c, n)" in text else {}))
+    assert both(graph) == {"larq": larq, "dabnn": dabnn}

@@ -44,6 +44,8 @@ CONSTANTS: dict[str, Any] = {
     "chart": RNG.standard_normal((1, 4, 6, 6)).astype(F),
     "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
     "pads_c": np.array([0, 1, 0, 0, 0, 1, 0, 0]),
+    "index": np.zeros((), np.int64),
+    "offsets": np.zeros((3,), F),
     "wider": signs(6, 6, 3, 3),
 }
 STEP = "t = GreaterOrEqual (x, zero) s = Where (t, one, minus)"
@@ -151,6 +153,12 @@ def assert_same_function(graph: BinaryGraph) -> None:
             id="Gemm with alpha and beta",
         ),
         pytest.param(
+            "i = Add (index, index) h = Gather (offsets, i) t = GreaterOrEqual (x, h) "
+            f"s = Where (t, one, minus) {CONV}",
+            {"mean_shift": False},
+            id="a folded number keeps its rank 0",
+        ),
+        pytest.param(
             f"{STEP} o = Identity (s) q = Cast <to = 1> (o) y = Conv (q, w)", {}, id="Identity, Cast"
         ),
     ],
@@ -185,7 +193,9 @@ def test_recognised(text: str, expected: dict[str, Any], tmp_path: Path) -> None
             "n = Abs (x) s = Mul (x, n) y = Conv (s, w, b)", "real-valued", id="overflows at the grid's ends"
         ),
         pytest.param(
-            "r = Relu (x) a = Sign (x) s = Add (a, r) y = Conv (s, w, b)", "values", id="a sign and something"
+            "r = Relu (x) a = Sign (x) s = Add (a, r) y = Conv (s, w, b)",
+            "its weights are binary",
+            id="a sign and something",
         ),
         pytest.param(
             f"{STEP} m = ReduceMean <axes = [0, 2, 3], keepdims = 0> (x) r = ReduceSum <keepdims = 0> (m) "
