@@ -61,6 +61,7 @@ def test_the_batch_size_is_free(exporter: Exporter) -> None:
     (given,), (result,) = proto.graph.input, proto.graph.output
     assert (given.name, result.name) == ("input", "logits")
     assert [axis.dim_param or axis.dim_value for axis in given.type.tensor_type.shape.dim] == ["N", 1, 28, 28]
+    assert [axis.dim_param or axis.dim_value for axis in result.type.tensor_type.shape.dim] == ["N", 10]
     for n in (1, 3):
         assert _run(proto, np.zeros((n, 1, 28, 28), np.float32)).shape == (n, 10)
 

@@ -175,8 +175,9 @@ def test_fdas_slope_is_clipped() -> None:
     torch.testing.assert_close(x.grad, torch.zeros(1, 2))
 
 
-# Slope of the weights' sign, before the channel factor α, at these weights.
-WEIGHTS = [-1.5, -0.5, 0.25, 1.25]
+# Slope of the weights' sign, before the channel factor α, at these weights. Their signs don't cancel: a
+# gradient through α would show.
+WEIGHTS = [-1.5, 0.5, 0.25, 1.25]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,17 @@ def test_gradient_of_the_weights(algorithm: str, slope: list[float], scaled: boo
     torch.testing.assert_close(w.grad, alpha * torch.tensor([slope], dtype=torch.float32))
 
 
+@pytest.mark.parametrize("xnor_k", ["location", "sample"])
+def test_xnors_k_carries_no_gradient(xnor_k: str) -> None:
+    layer = BinaryConv2d(1, 1, 1, bias=False, algorithm="xnor", options=options(xnor_k=xnor_k))
+    with torch.no_grad():
+        layer.weight.fill_(0.5)
+    x = torch.tensor([[[[0.25, -0.75], [0.5, 2.0]]]], requires_grad=True)
+    layer(x).sum().backward()
+    k = x.detach().abs() if xnor_k == "location" else x.detach().abs().mean()
+    torch.testing.assert_close(x.grad, 0.5 * k * torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]]))
+
+
 def test_reactnets_shift_learns_against_the_input() -> None:
     operator = _operator("reactnet")
     assert isinstance(operator, ReActNet)
@@ -212,14 +224,15 @@ def test_reactnets_shift_learns_against_the_input() -> None:
 @pytest.mark.parametrize(("fraction", "tau"), [(0.0, 0.85), (1.0, 0.99)])
 def test_recu_clamps_at_the_laplace_quantiles(fraction: float, tau: float) -> None:
     """Outside the clamp nothing flows back but through mean and deviation, on which every weight depends."""
-    operator = _operator("recu", features=4000)
+    operator = _operator("recu", out=2, features=4000)
     operator.set_progress(fraction)
     assert isinstance(operator, ReCU)
     assert operator.tau == pytest.approx(tau)
     torch.manual_seed(0)
-    values = torch.distributions.Laplace(0.0, 1.0).sample((1, 4000)).double()
-    centred = values - values.mean()
-    variance = centred.var() + 1e-5
+    values = torch.distributions.Laplace(0.0, 1.0).sample((2, 4000)).double()
+    values[1] = 10 * values[1] + 3  # each channel is standardized by itself
+    centred = values - values.mean(dim=1, keepdim=True)
+    variance = centred.var(dim=1, keepdim=True) + 1e-5
     gain = 2 * 2**0.5 / variance.sqrt()
     standard = gain * centred
     inside = standard.abs() <= -standard.abs().mean() * np.log(2 - 2 * tau)
@@ -227,13 +240,14 @@ def test_recu_clamps_at_the_laplace_quantiles(fraction: float, tau: float) -> No
     assert inside.double().mean().item() == pytest.approx(2 * tau - 1, abs=0.02)
 
     w = values.clone().requires_grad_()
-    upstream = torch.randn(1, 4000, dtype=torch.float64)
+    upstream = torch.randn(2, 4000, dtype=torch.float64)
     binary = operator.weight(w)
     binary.backward(upstream)
     torch.testing.assert_close(binary.detach(), torch.where(centred >= 0, 1.0, -1.0).double())
     # Standardizing projects mean and scale out of the gradient: d standard_i / d w_j in closed form.
     flowing = inside * upstream
-    projected = flowing - flowing.mean() - centred * (flowing * centred).sum() / (3999 * variance)
+    along = (flowing * centred).sum(dim=1, keepdim=True) / (3999 * variance)
+    projected = flowing - flowing.mean(dim=1, keepdim=True) - centred * along
     torch.testing.assert_close(w.grad, gain * projected)
 
 
