@@ -157,8 +157,9 @@ def train(
 ) -> None:
     """Train a small network on this machine's processor and write it as ONNX, its accuracy in the metadata.
 
-    The checkpoint stands beside the output, with suffix .ckpt. Ctrl-C stops after the running step and says
-    how to go on.
+    The checkpoint stands beside the output, with suffix .ckpt.
+
+    Ctrl-C stops after the running step and says how to go on.
     """
     from bibench_deploy.errors import InputError
     from bibench_deploy.zoo import registry
