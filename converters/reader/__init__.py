@@ -22,6 +22,7 @@ from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 
 from bibench_deploy.graph import BinaryGraph, add_domain
 
+from .evaluate import check_executes
 from .load import load
 from .recognise import recognise
 from .simplify import simplify
@@ -33,9 +34,10 @@ def read(path: Path | str) -> BinaryGraph:
     """Read an ONNX file and recognise its binary layers.
 
     Raises:
-        ModelFileError, UnsupportedModelError: see ``load``.
+        ModelFileError, UnsupportedModelError: see ``load``; or onnxruntime can't execute the model.
     """
     source = load(Path(path))
+    check_executes(source.proto, str(source.path))
     model = ir.from_proto(source.proto)
     simplify(model)
     layers = recognise(model)

@@ -10,18 +10,28 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 from onnx import helper
+from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
+from bibench_deploy.errors import UnsupportedModelError
 from bibench_deploy.graph import DOMAIN
 
 from .load import GRAPH_IR_VERSION
 
 Array = npt.NDArray[np.generic]
+_REFUSALS = (
+    refusals.Fail,
+    refusals.InvalidArgument,
+    refusals.InvalidGraph,
+    refusals.InvalidProtobuf,
+    refusals.NotImplemented,
+    refusals.RuntimeException,
+)
 
 
 def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> ort.InferenceSession:
     """An onnxruntime session on the CPU, quiet, with a fixed number of threads."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised; its own log would say them twice
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     if not optimize:
@@ -29,8 +39,35 @@ def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> 
     return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def check_executes(proto: onnx.ModelProto, where: str) -> None:
+    """Let onnxruntime, the reference of every verification, execute a model once, on zeros.
+
+    Raises:
+        UnsupportedModelError: it can't.
+    """
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    feeds = {
+        value.name: np.zeros(
+            [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+        )
+        for value in proto.graph.input
+        if value.name not in weights
+    }
+    try:
+        session(proto, optimize=False).run(None, feeds)
+    except _REFUSALS as error:
+        line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UnsupportedModelError(
+            f"onnxruntime can't execute it ({line})", where=where, remedy="export the model again"
+        ) from error
+
+
 def run_nodes(
-    nodes: Sequence[ir.Node], outputs: Sequence[ir.Value], opset: int, feeds: Mapping[str, Array] | None = None
+    nodes: Sequence[ir.Node],
+    outputs: Sequence[ir.Value],
+    opset: int,
+    feeds: Mapping[str, Array] | None = None,
 ) -> list[Array]:
     """Execute nodes (in execution order) and return the outputs named.
 

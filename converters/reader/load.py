@@ -6,6 +6,8 @@ Everything refused here is refused with the file, the node or input it is about,
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -26,6 +28,8 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 GRAPH_IR_VERSION = 10
 
 _NETWORK_INPUT_TYPES = {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}
+#: All inputs but the first are trained numbers. An infinity elsewhere may be a mask or an open limit.
+_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}
 _UNSUPPORTED_FLOATS = {
     TensorProto.FLOAT16: "float16",
     TensorProto.BFLOAT16: "bfloat16",
@@ -54,7 +58,9 @@ def load(path: Path) -> Source:
     _check_weights(proto, where)
     _fix_batch(proto, where)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    return Source(path=path, sha256=digest, proto=_infer(_raise_opset(proto, where), where), metadata=metadata)
+    return Source(
+        path=path, sha256=digest, proto=_infer(_raise_opset(proto, where), where), metadata=metadata
+    )
 
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, str]:
@@ -63,8 +69,10 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, str]:
         raise ModelFileError("is a folder, not an ONNX file", where=where, remedy="name the .onnx file in it")
     try:
         data = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelFileError("there is no such file", where=where, remedy="check the path") from error
+    except OSError as error:
+        raise _unreadable(error, where) from error
     if not data:
         raise ModelFileError("the file is empty", where=where, remedy="export the model again")
     proto = onnx.ModelProto()
@@ -92,6 +100,7 @@ def _load_external(tensor: TensorProto, model: Path) -> bytes:
     where = f"{model}: tensor {tensor.name}"
     outside = (
         not location
+        or "\0" in location
         or PurePosixPath(location).is_absolute()
         or PureWindowsPath(location).is_absolute()
         or ".." in PurePosixPath(location.replace("\\", "/")).parts
@@ -103,17 +112,22 @@ def _load_external(tensor: TensorProto, model: Path) -> bytes:
             where=where,
             remedy="save the model with its data file beside it",
         )
+    offset, length = (_natural(entries.get(key), where) for key in ("offset", "length"))
     try:
         with (folder / location).open("rb") as file:
-            file.seek(int(entries.get("offset", 0)))
-            data = file.read(int(entries["length"])) if "length" in entries else file.read()
+            available = os.fstat(file.fileno()).st_size - (offset or 0)
+            wanted = available if length is None else length
+            file.seek(offset or 0)
+            data = file.read(wanted) if 0 <= wanted <= available else b""
     except FileNotFoundError as error:
         raise ModelFileError(
             f"its external data file '{location}' is missing",
             where=where,
             remedy="copy it beside the model",
         ) from error
-    if "length" in entries and len(data) != int(entries["length"]):
+    except OSError as error:
+        raise _unreadable(error, where, f"its external data file '{location}' ") from error
+    if len(data) != wanted:
         raise ModelFileError(
             f"its external data file '{location}' is truncated", where=where, remedy="copy the file again"
         )
@@ -121,6 +135,23 @@ def _load_external(tensor: TensorProto, model: Path) -> bytes:
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
     return data
+
+
+def _natural(text: str | None, where: str) -> int | None:
+    """A number in a reference to external data."""
+    if text is None or (text.isascii() and text.isdecimal()):
+        return None if text is None else int(text)
+    raise ModelFileError(
+        f"its reference to external data is damaged ('{text}' is no number of bytes)",
+        where=where,
+        remedy="export the model again",
+    )
+
+
+def _unreadable(error: OSError, where: str, what: str = "") -> ModelFileError:
+    return ModelFileError(
+        f"{what}can't be read ({os.strerror(error.errno or 0)})", where=where, remedy="check its permissions"
+    )
 
 
 def _check_opset(proto: onnx.ModelProto, where: str) -> None:
@@ -146,18 +177,32 @@ def _check_opset(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _check_domains(proto: onnx.ModelProto, where: str) -> None:
-    for node in proto.graph.node:
+    for node in _all_nodes(proto.graph):
         if node.domain not in STANDARD_DOMAINS:
             raise UnsupportedModelError(
-                f"node {node.name or node.output[0]}: operator {node.domain}.{node.op_type} is not standard ONNX",
+                f"node {node.name or node.output[0]}: "
+                f"operator {node.domain}.{node.op_type} is not standard ONNX",
                 where=where,
                 remedy="export the model with standard operators only",
             )
 
 
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Those in branches and loops too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _all_nodes(inner)
+
+
 def _check_weights(proto: onnx.ModelProto, where: str) -> None:
-    for tensor in proto.graph.initializer:
-        if tensor.data_type in _UNSUPPORTED_FLOATS:
+    weights = {
+        name for node in proto.graph.node if node.op_type in _WEIGHTED for name in node.input[1:] if name
+    }
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    for tensor in _constants(proto.graph):
+        if tensor.name in initializers and tensor.data_type in _UNSUPPORTED_FLOATS:
             raise UnsupportedModelError(
                 f"tensor {tensor.name} is {_UNSUPPORTED_FLOATS[tensor.data_type]}",
                 where=where,
@@ -175,6 +220,24 @@ def _check_weights(proto: onnx.ModelProto, where: str) -> None:
                 where=where,
                 remedy="the training diverged: take an earlier checkpoint",
             )
+        if tensor.name in weights and array.dtype.kind == "f" and np.isinf(array).any():
+            raise UnsupportedModelError(
+                f"tensor {tensor.name} holds {int(np.isinf(array).sum())} infinite of {array.size} numbers",
+                where=where,
+                remedy="the training diverged: take an earlier checkpoint",
+            )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Initializers, and the tensors of Constant nodes under the name of the node's result."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                tensor = TensorProto()
+                tensor.CopyFrom(attribute.t)
+                tensor.name = node.output[0]
+                yield tensor
 
 
 def _fix_batch(proto: onnx.ModelProto, where: str) -> None:
@@ -202,7 +265,8 @@ def _fix_batch(proto: onnx.ModelProto, where: str) -> None:
                 continue
             if axis > 0:
                 raise UnsupportedModelError(
-                    f"axis {axis} of input {value.name} is free ('{dim.dim_param or '?'}'); only the batch may be",
+                    f"axis {axis} of input {value.name} is free ('{dim.dim_param or '?'}'); "
+                    "only the batch may be",
                     where=where,
                     remedy="export with fixed sizes (dynamic_axes or dynamic_shapes for axis 0 alone)",
                 )
