@@ -662,33 +662,29 @@ def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "larq", "dabnn"),
+    ("graph", "larq", "dabnn"),
     [
         pytest.param(
-            "k = Abs (c) y = PRelu (c, k)", ["operator-form"], ["operator", "operator-form"], id="slope"
+            head("k = Abs (c) y = PRelu (c, k)", "1, 12, 4, 4"),
+            ["operator-form"],
+            ["operator", "operator-form"],
+            id="a slope",
         ),
-        pytest.param("y = MatMul (c, c)", [], ["operator-form"], id="two activations"),
         pytest.param(
-            "m = Reshape (c, n) y = Conv (c, m)",
+            head("k = Reshape (c, n) y = Conv (c, k)", "1, 1, 1, 1", n=np.array([1, 12, 4, 4])),
             ["operator-form"],
             ["operator-form", "operator-form"],
             id="weights",
         ),
         pytest.param(
-            "y = MaxPool <kernel_shape = [2, 2], dilations = [2, 2]> (c)",
-            ["dilation"],
-            ["dilation"],
-            id="dilated",
+            head("y = MatMul (c, c)", "1, 12, 4, 4"), [], ["operator-form"], id="one of two activations"
         ),
     ],
 )
-def test_inputs_that_must_be_constant(text: str, larq: list[str], dabnn: list[str]) -> None:
-    results = {
-        "slope": "1, 12, 4, 4",
-        "MatMul": "1, 12, 4, 4",
-        "Conv": "1, 1, 1, 1",
-        "MaxPool": "1, 12, 2, 2",
-    }
-    result = next((dims for key, dims in results.items() if key in text), "1, 12, 4, 4")
-    graph = head(text, result, **({"n": np.array([1, 12, 4, 4])} if "(c, n)" in text else {}))
+def test_inputs_that_must_be_constant(graph: BinaryGraph, larq: list[str], dabnn: list[str]) -> None:
     assert both(graph) == {"larq": larq, "dabnn": dabnn}
+
+
+def test_dilated_pools() -> None:
+    graph = head("y = MaxPool <kernel_shape = [2, 2], dilations = [2, 2]> (c)", "1, 12, 2, 2")
+    assert both(graph) == {"larq": ["dilation"], "dabnn": ["dilation"]}
