@@ -21,7 +21,7 @@ from bibench_deploy.errors import EngineError
 from .base import Array, Arrays, as_artefact
 
 Kernel = Literal["indirect", "default", "reference"]
-#: Kernel → LCE's switches (use_reference_bconv, use_indirect_bgemm). The first that runs is the others' yardstick.
+#: Kernel → LCE's switches (use_reference_bconv, use_indirect_bgemm). The first that runs measures the others.
 KERNELS: Mapping[Kernel, tuple[bool, bool]] = {
     "indirect": (False, True),
     "default": (False, False),

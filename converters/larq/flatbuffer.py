@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 LCE_CONV = "LceBconv2d"
 LCE_QUANTIZE = "LceQuantize"
@@ -92,3 +96,35 @@ def parse(data: bytes) -> Artefact:
         tuple(graph.Inputs(i) for i in range(graph.InputsLength())),
         tuple(graph.Outputs(i) for i in range(graph.OutputsLength())),
     )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Names of a SavedModel's inputs and outputs: index of a tensor → name."""
+
+    inputs: Mapping[int, str]
+    outputs: Mapping[int, str]
+
+
+def signature(data: bytes) -> Signature:
+    """The first signature of a .tflite file that was made from a SavedModel."""
+    import tflite
+
+    found = tflite.Model.GetRootAs(data, 0).SignatureDefs(0)
+    inputs = [found.Inputs(i) for i in range(found.InputsLength())]
+    outputs = [found.Outputs(i) for i in range(found.OutputsLength())]
+    return Signature(
+        {entry.TensorIndex(): entry.Name().decode() for entry in inputs},
+        {entry.TensorIndex(): entry.Name().decode() for entry in outputs},
+    )
+
+
+def weights(data: bytes, tensor: int) -> npt.NDArray[np.float32]:
+    """The constant of a float32 tensor."""
+    import tflite
+
+    model = tflite.Model.GetRootAs(data, 0)
+    found = model.Subgraphs(0).Tensors(tensor)
+    shape = [found.Shape(i) for i in range(found.ShapeLength())]
+    raw = model.Buffers(found.Buffer()).DataAsNumpy()
+    return np.frombuffer(raw.tobytes(), np.float32).reshape(shape)

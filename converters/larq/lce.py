@@ -83,7 +83,7 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="bibench-larq-") as folder:
         source, result = Path(folder) / "graph.pb", Path(folder) / "model.tflite"
         source.write_bytes(graph)
-        return _run(_command(source, result, inputs, outputs, target), result, where)
+        return run_worker(_command(source, result, inputs, outputs, target), result, where)
 
 
 def _command(
@@ -100,8 +100,8 @@ def _command(
     return [*command, ",".join(name for name, _ in inputs), ",".join(shapes), ",".join(outputs), target]
 
 
-def _run(command: Sequence[str], result: Path, where: str | None) -> bytes:
-    """Run the worker and take its result.
+def run_worker(command: Sequence[str], result: Path, where: str | None) -> bytes:
+    """Run a converter in a process of its own and take its result.
 
     Raises:
         ConversionError: it failed, was killed or took too long.

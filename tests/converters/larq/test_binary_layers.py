@@ -184,7 +184,7 @@ MOVES = {
     "Pad with +1": "m = Pad(y_s, pads, plus)",
     "Pad with −1": "m = Pad(y_s, pads, minus)",
     "Concat": "m = Concat <axis = 2> (y_s, y_s)",
-    "channel shuffle": "p = Reshape(y_s, split)\n q = Transpose <perm = [0,2,1,3,4]> (p)\n m = Reshape(q, all)",
+    "channel shuffle": "p = Reshape(y_s, split)\n q = Transpose <perm = [0,2,1,3,4]> (p)\n m = Reshape(q, t)",
 }
 
 
@@ -204,7 +204,7 @@ def test_the_step_moves_behind_what_only_moves_data(move: str, rotated: bool) ->
         "plus": np.float32(1),
         "minus": np.float32(-1),
         "split": np.array([1, 2, 3, 6, 6]),
-        "all": np.array([1, 6, 6, 6]),
+        "t": np.array([1, 6, 6, 6]),
     }
     moved = f"{step}\n {MOVES[move]}\n {layer.replace('(y_s,', '(m,')}"
     found, wanted = both(moved, constants, (1, 6, 6, 6), rotated=rotated)
