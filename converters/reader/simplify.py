@@ -23,6 +23,8 @@ from .evaluate import run_nodes
 
 #: Operators that are constant in their inputs but not functions of them.
 _NOT_FOLDABLE = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
+#: Operators that broadcast either operand.
+_BROADCASTING = {"Add", "Sub", "Mul", "Div"}
 #: Names of the nodes that a folded constant came from, in the value's ``meta``.
 SOURCES = "bibench.sources"
 
@@ -37,6 +39,7 @@ def simplify(model: ir.Model) -> None:
         IdentityEliminationPass()(model)
         CommonSubexpressionEliminationPass()(model)
         changed |= _apply_identities(model)
+        _shrink_constants(model.graph)
         RemoveUnusedNodesPass()(model)
         if changed:
             ShapeInferencePass(check_type=False, strict_mode=False)(model)
@@ -126,6 +129,30 @@ def _fold(model: ir.Model) -> bool:
         replace(value, constant)
     RemoveUnusedNodesPass()(model)
     return any(not value.is_graph_output() for value in wanted)
+
+
+def _shrink_constants(graph: ir.Graph) -> None:
+    """Undo ``bias.expand_as(x)``: a constant that only repeats itself along an axis keeps one number there."""
+    for node in graph:
+        if node.op_type not in _BROADCASTING or node.domain != "":
+            continue
+        for index in (0, 1):
+            value, other = node.inputs[index], node.inputs[1 - index]
+            shape = static_shape(other)
+            if value is None or value.const_value is None or is_constant(other):
+                continue
+            if shape is None or shape != static_shape(node.outputs[0]):
+                continue
+            array = value.const_value.numpy()
+            small = array
+            for axis in range(array.ndim):
+                first = small.take([0], axis=axis)
+                if small.shape[axis] > 1 and bool((small == first).all()):
+                    small = first
+            if small.size < array.size:
+                constant = add_constant(graph, f"{value.name}_once", small)
+                constant.meta[SOURCES] = value.meta.get(SOURCES, ())
+                node.replace_input_with(index, constant)
 
 
 def _foldable(node: ir.Node) -> bool:
