@@ -10,15 +10,32 @@ from pathlib import Path
 from bibench_deploy.errors import OutputPathError, StorageError
 
 
+def check_output(path: Path) -> None:
+    """Refuse an output path before any work is done for it.
+
+    Raises:
+        OutputPathError: its folder is missing or can't be written, or something other than a file is in the way.
+    """
+    if path.is_dir():
+        raise OutputPathError("is a folder, not a file", where=str(path), remedy="give the file's name too")
+    if path.exists() and not path.is_file():
+        raise OutputPathError("not a regular file", where=str(path), remedy="choose another path")
+    if not path.parent.is_dir():
+        raise OutputPathError("the folder does not exist", where=str(path.parent), remedy="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputPathError(
+            "no permission to write here", where=str(path.parent), remedy="choose another folder"
+        )
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is whole, or as it was before.
 
     Raises:
-        OutputPathError: its folder is missing or can't be written, or something other than a file is in the way.
+        OutputPathError: see ``check_output``.
         StorageError: the disk is full or failed.
     """
-    if path.exists() and not path.is_file():
-        raise OutputPathError("not a regular file", where=str(path), remedy="choose another path")
+    check_output(path)
     beside: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)

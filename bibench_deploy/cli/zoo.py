@@ -174,7 +174,7 @@ def train(
     from bibench_deploy.zoo.checkpoint import Recipe
     from bibench_deploy.zoo.data import fashion_mnist, from_npz
     from bibench_deploy.zoo.export import export_trained
-    from bibench_deploy.zoo.files import check_output
+    from bibench_deploy.files import check_output
     from bibench_deploy.zoo.interruption import interruptible
     from bibench_deploy.zoo.onnx_export import check_exporter
     from bibench_deploy.zoo.training import Callbacks

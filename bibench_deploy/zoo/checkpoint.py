@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bibench_deploy.errors import InputError
 from bibench_deploy.zoo.build import ModelSpec
-from bibench_deploy.zoo.files import write_atomically
+from bibench_deploy.files import write_atomically
 from bibench_deploy.zoo.registry import Dataset, OperatorOptions
 
 FORMAT = 1

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bibench_deploy.errors import InputError
-from bibench_deploy.zoo.files import write_atomically
+from bibench_deploy.files import write_atomically
 
 Exporter = Literal["torchscript", "dynamo"]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bibench_deploy.errors import InputError, OutputPathError
-from bibench_deploy.zoo import files
+from bibench_deploy import files
 from bibench_deploy.zoo.build import ModelSpec, build, deploy, randomize
 from bibench_deploy.zoo.export import export_random
 from bibench_deploy.zoo.layers import OPERATORS
@@ -132,7 +132,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="disk is full"):
         files.write_atomically(path, b"new")
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"m.onnx": b"old"}
 
