@@ -69,6 +69,8 @@ def characterise(
     is_low = np.abs(values - low) <= tolerance
     is_high = np.abs(values - high) <= tolerance
     constant = np.abs(high - low) <= tolerance
+    if constant.all():
+        return NotAStep("the activation is constant or returns to its first value")
     if not (is_low | is_high)[:, constant].all():
         return NotAStep("the activation takes the same value at both ends but others between")
     others = ~(is_low | is_high)

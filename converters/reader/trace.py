@@ -211,6 +211,11 @@ class Tracer:
         if constant is None:
             return NotBinary(f"node {node.name} pads the binarized activation in another mode than a constant", True)
         pads, value = constant
+        if isinstance(part, FactorPlan):
+            # Only 0 times the factor is the padding again, so only a padding of 0 may go in front of the factor.
+            if value != 0:
+                return NotBinary(f"node {node.name} pads {value:g} behind a run-time factor", True)
+            return replace(part, part=PadPlan(node, part.part, pads, -part.middle / part.half))
         return PadPlan(node, part, pads, (value - part.middle) / part.half)
 
     def _move(self, node: ir.Node, value: ir.Value) -> Plan | NotBinary:
