@@ -92,9 +92,15 @@ def counts_padding(node: ir.Node) -> bool:
 
 
 def plan_of(node: ir.Node, rotated: bool) -> Plan:
-    """How a windowed operator is emitted in the upright or the rotated network."""
+    """How a windowed operator is emitted in the upright or the rotated network.
+
+    Raises:
+        NotDeployableError: more than two spatial axes, or windows that read nothing but padding.
+    """
     upright = axes_of(node)
     axes = [a.rotated for a in upright] if rotated else list(upright)
+    if any(-a.before >= a.size for a in axes):
+        raise refusal(node, "none of its windows reads the image", "make its padding smaller than its input")
     if node.op_type == BINARY_CONV:
         return plan_binary(axes, BinaryLayer(node).pad_value)
     if node.op_type == "AveragePool" and counts_padding(node):

@@ -133,6 +133,29 @@ def test_several_inputs_and_outputs_keep_their_names() -> None:
 
 
 @pytest.mark.larq
+@pytest.mark.parametrize(
+    ("body", "shapes", "outputs"),
+    [
+        ("y = Relu(x)", {"x": (1, 6), "unused": (1, 3)}, ("y",)),
+        ("y = Flatten(x)", {"x": (1, 6)}, ("y",)),
+        ("y = Relu(x)\n z = Relu(x)", {"x": (1, 2, 3, 4)}, ("y", "z")),
+    ],
+    ids=["an input that nothing uses", "an output that is an input", "two outputs that are one tensor"],
+)
+def test_inputs_and_outputs_that_lces_converter_could_merge_or_drop(
+    body: str, shapes: dict[str, tuple[int, ...]], outputs: tuple[str, ...]
+) -> None:
+    graph = make_graph(body, shapes, outputs)
+    rng = np.random.default_rng(6)
+    feeds = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    emitted = emit(graph)
+    assert [view.name for view in emitted.inputs] == list(shapes)
+    found = run(emitted, feeds)
+    for name, want in zip(outputs, expected(graph, feeds), strict=True):
+        np.testing.assert_array_equal(found[name], want)
+
+
+@pytest.mark.larq
 class TestTheAudit:
     def artefact(self, zero: bool) -> tuple[bytes, dict[str, list[str]]]:
         """One binary convolution; with one weight 0 LCE's converter falls back to float without a word."""
@@ -287,7 +310,7 @@ def networks(draw: st.DrawFn) -> tuple[BinaryGraph, tuple[int, ...], bool]:
 @pytest.mark.larq
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks())
-def test_random_networks_of_quarter_integers_are_exact(
+def test_random_networks_are_exact(
     case: tuple[BinaryGraph, tuple[int, ...], bool],
 ) -> None:
     """Every number is a small multiple of a power of two, so that no order of summation rounds."""

@@ -254,6 +254,11 @@ def test_every_operator_that_is_lowered_is_tested() -> None:
     ("body", "constants", "words"),
     [
         ("y = Asin(x)", {}, "no operator Asin"),
+        (
+            "y = Conv <pads = [6, 0, 0, 0], strides = [9, 1]> (x, w)",
+            {"w": real(4, 6, 3, 3)},
+            "reads the image",
+        ),
         ("y = Cast <to: int = 7> (x)", {}, "float32 only"),
         ("g = Less(x, c)\n y = Flatten(g)", {"c": SCALAR}, "result of a comparison"),
         ("y = Where(b, x, c)", {"b": np.ones((5, 4), np.bool_), "c": SCALAR}, "not a comparison"),
