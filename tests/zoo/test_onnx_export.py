@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from bibench_deploy.errors import InputError, OutputPathError
+from bibench_deploy.errors import InputError, OutputPathError, StorageError
 from bibench_deploy import files
 from bibench_deploy.zoo.build import ModelSpec, build, deploy, randomize
 from bibench_deploy.zoo.export import export_random
