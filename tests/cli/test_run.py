@@ -194,7 +194,7 @@ def test_a_folder_that_may_not_be_written(folder: Path) -> None:
     arguments = ("tiny.larq.tflite", "--input", "x.npz", "--output", "locked/y.npz")
     done = bibench("run", *arguments, cwd=folder, prefix=ORDINARY)
     assert done.returncode == 2, done.stderr
-    assert "can't be written (Permission denied)" in done.stderr
+    assert "permission" in done.stderr.lower()
     assert is_clean(done.stderr)
 
 
