@@ -1,1 +1,30 @@
-"""bibench-deploy: binarized neural networks on real edge devices."""
+"""bibench-deploy: binarized neural networks on real edge devices.
+
+The Python API has the command line's nouns::
+
+    import bibench_deploy as bd
+
+    graph = bd.inspect("model.onnx")              # BinaryGraph: .layers, .binary_layers
+    verdicts = bd.check("model.onnx")             # [Assessment]: .engine, .verdict, .reasons
+    result = bd.convert("model.onnx", "folder")   # Conversion: .artefacts, .refused
+    outputs = bd.run("folder/model.larq.tflite", {"input": x})
+
+Importing this package imports nothing heavy; each function imports what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bibench_deploy.api import check, convert, inspect, run
+
+__all__ = ["check", "convert", "inspect", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from bibench_deploy import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,73 @@
+"""The Python API: the nouns of the command line as functions of typed objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bibench_deploy import conversion
+from bibench_deploy.converters.capabilities import known_engines, load
+from bibench_deploy.converters.deployability import Assessment, assess, parse_allow
+from bibench_deploy.converters.fusion import fuse
+from bibench_deploy.converters.reader import read
+from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.runners.arrays import execute, match_inputs
+from bibench_deploy.runners.session import open_executable
+
+_ROWS_AT_ONCE = 32
+
+
+def inspect(model: str | Path) -> BinaryGraph:
+    """What was recognised in an ONNX model: its layers, binary or float and why.
+
+    Raises:
+        ModelFileError, UnsupportedModelError: the file can't be read or is outside what the tool takes.
+    """
+    return read(model)
+
+
+def check(model: str | Path, engines: Sequence[str] = (), allow: Sequence[str] = ()) -> list[Assessment]:
+    """Verdict and reasons for every engine, or for those named.
+
+    Args:
+        allow: changes of function that are allowed, as ``"sign-zero=+1"``.
+
+    Raises:
+        InputError: an unknown engine or change, or a model that can't be read.
+    """
+    graph, allowed = fuse(read(model)), parse_allow(allow)
+    return [assess(graph, load(name), allowed) for name in engines or known_engines()]
+
+
+def convert(
+    model: str | Path,
+    folder: str | Path,
+    engines: Sequence[str] = (),
+    data: str | Path | None = None,
+    allow: Sequence[str] = (),
+    twin: bool = True,
+) -> conversion.Conversion:
+    """Verified artefacts for every engine that can take a model; see ``conversion.convert``."""
+    return conversion.convert(
+        Path(model), Path(folder), engines, Path(data) if data else None, parse_allow(allow), twin
+    )
+
+
+def run(
+    artefact: str | Path, inputs: Mapping[str, npt.NDArray[np.generic]], threads: int = 1
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Outputs of an artefact (or of an ONNX model) for any number of rows, as the ONNX model gives them.
+
+    Args:
+        inputs: one array per model input, rows first, NCHW.
+
+    Raises:
+        ArtefactError, DataError, EngineError, MissingExtraError: see ``runners.session.open_executable``.
+    """
+    opened = open_executable(Path(artefact), threads)
+    arrays, _ = match_inputs(inputs, opened.specs, "inputs")
+    rows = len(next(iter(arrays.values())))
+    return execute(opened.run, arrays, opened.batch or min(rows, _ROWS_AT_ONCE))
