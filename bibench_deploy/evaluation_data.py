@@ -62,9 +62,9 @@ def _random(spec: InputSpec, generator: np.random.Generator) -> npt.NDArray[np.g
 def load_evaluation(file: Path, graph: BinaryGraph) -> Evaluation:
     """Real inputs from an .npz file.
 
-    The file holds one array per model input as the ONNX model takes it, or ``images`` (N, H, W) or (N, C, H, W)
-    of uint8 with ``mean`` and ``std``, from which the input is ``(images / 255 − mean) / std``. ``labels`` (N,)
-    are optional. Rows that don't fill the last batch of a model with a fixed batch are left out.
+    The file holds one array per model input as the ONNX model takes it, or ``images`` (N, H, W) or (N, C, H,
+    W) of uint8 with ``mean`` and ``std``, from which the input is ``(images / 255 − mean) / std`` (flattened
+    for a model that takes rows of numbers). ``labels`` (N,) are optional. Rows that don't fill the last batch of a model with a fixed batch are left out.
 
     Raises:
         DataError: the arrays don't fit the model.
@@ -75,19 +75,24 @@ def load_evaluation(file: Path, graph: BinaryGraph) -> Evaluation:
     if len(specs) == 1 and specs[0].name not in arrays and "images" in arrays:
         arrays = {specs[0].name: _normalised(arrays, specs[0], str(file))}
     inputs, _ = match_inputs(arrays, specs, str(file))
+    for name, array in inputs.items():
+        _check_finite(name, array, str(file))
     batch = specs[0].shape[0] or 1
     rows = len(next(iter(inputs.values())))
     if labels is not None and (labels.ndim != 1 or len(labels) != rows):
         raise DataError(
             f"labels of shape {labels.shape} for {rows} rows", where=str(file), remedy="give one label a row"
         )
+    if labels is not None and labels.dtype.kind not in "iu":
+        raise DataError(f"labels are {labels.dtype}", where=str(file), remedy="give the class's number a row")
     used = rows // batch * batch
     if used == 0:
         raise DataError(
             f"{rows} rows, but the model takes {batch} at once", where=str(file), remedy="give more rows"
         )
     batches = tuple(
-        {name: array[start : start + batch] for name, array in inputs.items()} for start in range(0, used, batch)
+        {name: array[start : start + batch] for name, array in inputs.items()}
+        for start in range(0, used, batch)
     )
     return Evaluation(batches, None if labels is None else labels[:used].astype(np.int64))
 
@@ -101,14 +106,35 @@ def _normalised(arrays: Batch, spec: InputSpec, where: str) -> npt.NDArray[np.fl
             remedy=f"or give the normalised input itself as '{spec.name}'",
         )
     shape = tuple(size or 1 for size in spec.shape[1:])
-    if int(np.prod(images.shape[1:])) != int(np.prod(shape)):
-        raise DataError(f"'images' has the shape {images.shape}", where=where, remedy=f"the model takes {spec}")
+    grey = images.ndim == 3 and shape[:1] == (1,) and images.shape[1:] == shape[1:]
+    flat = len(shape) == 1 and int(np.prod(images.shape[1:])) == shape[0]
+    if images.shape[1:] != shape and not grey and not flat:
+        raise DataError(
+            f"'images' has the shape {images.shape}", where=where, remedy=f"the model takes {spec}"
+        )
     pixels = images.astype(np.float32).reshape((len(images), *shape)) / np.float32(255)
-    mean, std = (_per_channel(arrays[key], len(shape)) for key in ("mean", "std"))
+    mean, std = (_per_channel(key, arrays[key], shape, where) for key in ("mean", "std"))
+    if not (std > 0).all():
+        raise DataError("'std' must be positive", where=where, remedy="give the one of the training")
     return ((pixels - mean) / std).astype(np.float32)
 
 
-def _per_channel(array: npt.NDArray[np.generic], rank: int) -> npt.NDArray[np.float32]:
+def _per_channel(
+    name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...], where: str
+) -> npt.NDArray[np.float32]:
+    if array.dtype.kind not in "fiu" or array.size not in (1, shape[0]):
+        raise DataError(
+            f"'{name}' has the shape {array.shape} ({array.dtype})",
+            where=where,
+            remedy=f"give one number, or one for each of the {shape[0]} channels",
+        )
     vector = np.asarray(array, np.float32)
-    return vector.reshape((-1,) + (1,) * (rank - 1)) if vector.size > 1 else vector.reshape(())
+    _check_finite(name, vector, where)
+    return vector.reshape((-1,) + (1,) * (len(shape) - 1)) if vector.size > 1 else vector.reshape(())
 
+
+def _check_finite(name: str, array: npt.NDArray[np.generic], where: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(
+            f"'{name}' holds numbers that are not finite", where=where, remedy="look at how the file was made"
+        )
