@@ -116,7 +116,9 @@ def convert(
         artefacts.append(_artefact(engine, target, variant, folder, evaluation, changes, progress))
         if twin:
             progress(f"{graph.source.name}: emitting the fp32 twin for {name}")
-            artefacts.append(_artefact(engine, fp32_twin(graph), TWIN, folder, Evaluation((), None), (), progress))
+            artefacts.append(
+                _artefact(engine, fp32_twin(graph), TWIN, folder, Evaluation((), None), (), progress)
+            )
     return Conversion(graph, tuple(artefacts), tuple(refused))
 
 

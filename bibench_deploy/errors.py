@@ -3,7 +3,7 @@
 ::
 
     BibenchError                     one message: what, where, what to do
-    ├── Refusal                      exit 1: the answer is no
+    ├── RefusedError                 exit 1: the answer is no
     │   ├── NotDeployableError           an engine can't compute this model
     │   ├── ConversionError              an engine's converter failed, or its artefact failed the audit
     │   └── VerificationError            an artefact computes something else
@@ -51,21 +51,21 @@ class BibenchError(Exception):
         return "\n".join(parts)
 
 
-class Refusal(BibenchError):
+class RefusedError(BibenchError):
     """The question was understood and the answer is no."""
 
     exit_code = 1
 
 
-class NotDeployableError(Refusal):
+class NotDeployableError(RefusedError):
     """An engine can't execute the model or would compute another function."""
 
 
-class ConversionError(Refusal):
+class ConversionError(RefusedError):
     """An engine's converter failed, or what it produced did not pass the audit."""
 
 
-class VerificationError(Refusal):
+class VerificationError(RefusedError):
     """The artefact computes something else than the ONNX model."""
 
 
@@ -104,9 +104,7 @@ class MissingExtraError(InputError):
     """
 
     def __init__(self, extra: str, what: str) -> None:
-        super().__init__(
-            f"{what} needs the extra '{extra}'", remedy=f"pip install 'bibench-deploy[{extra}]'"
-        )
+        super().__init__(f"{what} needs the extra '{extra}'", remedy=f"pip install 'bibench-deploy[{extra}]'")
         self.extra = extra
 
 

@@ -64,7 +64,8 @@ def load_evaluation(file: Path, graph: BinaryGraph) -> Evaluation:
 
     The file holds one array per model input as the ONNX model takes it, or ``images`` (N, H, W) or (N, C, H,
     W) of uint8 with ``mean`` and ``std``, from which the input is ``(images / 255 − mean) / std`` (flattened
-    for a model that takes rows of numbers). ``labels`` (N,) are optional. Rows that don't fill the last batch of a model with a fixed batch are left out.
+    for a model that takes rows of numbers). ``labels`` (N,) are optional. Rows that don't fill the last
+    batch of a model with a fixed batch are left out.
 
     Raises:
         DataError: the arrays don't fit the model.

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bibench_deploy.errors import ArtefactError
 
-FORMAT = 1
 SUFFIX = ".json"
 
 
@@ -44,7 +43,7 @@ class Manifest(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     engine: str
     model: str
     variant: str

@@ -61,7 +61,7 @@ def _widen(graph: ir.Graph, node: ir.Node) -> None:
     constant = add_constant(graph, f"{layer.name}.float_bias", bias.astype(np.float32))
     if layer.is_conv:
         weight = add_constant(graph, f"{layer.name}.float_weight", weights)
-        attributes = {
+        attributes: dict[str, int | list[int]] = {
             "pads": [*(p[0] for p in layer.pads), *(p[1] for p in layer.pads)],
             "strides": list(layer.strides),
             "dilations": list(layer.dilations),

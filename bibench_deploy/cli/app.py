@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bibench_deploy.cli import check, console, convert, inspect, profile, run, zoo
+from bibench_deploy.cli import check, console, convert, engines, inspect, profile, run, zoo
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 the answer is no (not deployable, verification failed), "
@@ -54,6 +54,7 @@ app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("profile")(profile.profile)
 app.command("run")(run.run)
+app.add_typer(engines.app, name="engines")
 app.add_typer(zoo.app, name="zoo")
 
 

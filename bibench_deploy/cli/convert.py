@@ -16,26 +16,37 @@ if TYPE_CHECKING:
 def convert(
     model: Annotated[
         Path,
-        typer.Argument(help="An ONNX model (or, for larq, a Keras file or SavedModel folder).", show_default=False),
+        typer.Argument(
+            help="An ONNX model (or, for larq, a Keras file or SavedModel folder).", show_default=False
+        ),
     ],
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", "-e", help="Convert for this engine (repeatable). Default: every one that can."),
+        typer.Option(
+            "--engine", "-e", help="Convert for this engine (repeatable). Default: every one that can."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Workspace. [default: $BIBENCH_WORKSPACE or bibench-workspace]"
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Workspace. [default: $BIBENCH_WORKSPACE or bibench-workspace]",
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="X.npz", help="Verify on real inputs too (and labels, for the accuracy)."),
+        typer.Option(
+            "--data", metavar="X.npz", help="Verify on real inputs too (and labels, for the accuracy)."
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow", metavar="KEY=VALUE", help="Allow a change of function: padding=-1|0|+1, sign-zero=+1|-1."
+            "--allow",
+            metavar="KEY=VALUE",
+            help="Allow a change of function: padding=-1|0|+1, sign-zero=+1|-1.",
         ),
     ] = None,
     twin: Annotated[bool, typer.Option("--twin/--no-twin", help="Emit the fp32 twin, the baseline.")] = True,

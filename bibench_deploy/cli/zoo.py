@@ -170,11 +170,11 @@ def train(
     if not 0 < lr < 1:
         raise InputError(f"a learning rate of {lr} can't train", where="--lr", remedy="choose 0.001 to 0.01")
     _require_torch("zoo train")
+    from bibench_deploy.files import check_output
     from bibench_deploy.zoo.build import ModelSpec
     from bibench_deploy.zoo.checkpoint import Recipe
     from bibench_deploy.zoo.data import fashion_mnist, from_npz
     from bibench_deploy.zoo.export import export_trained
-    from bibench_deploy.files import check_output
     from bibench_deploy.zoo.interruption import interruptible
     from bibench_deploy.zoo.onnx_export import check_exporter
     from bibench_deploy.zoo.training import Callbacks

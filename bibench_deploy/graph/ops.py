@@ -81,12 +81,9 @@ _BODIES = {
 
 def functions(opset: int) -> list[ir.Function]:
     """The function bodies of the domain's operators, for a model of the given operator set."""
-    return [
-        ir.from_proto(
-            parser.parse_function(f'<domain: "{DOMAIN}", opset_import: ["": {opset}]>\n{name} {body}')
-        )
-        for name, body in _BODIES.items()
-    ]
+    header = f'<domain: "{DOMAIN}", opset_import: ["": {opset}]>'
+    protos = [parser.parse_function(f"{header}\n{name} {body}") for name, body in _BODIES.items()]
+    return [ir.serde.deserialize_function(proto) for proto in protos]
 
 
 def add_domain(model: ir.Model) -> None:

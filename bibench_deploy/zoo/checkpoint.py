@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bibench_deploy.errors import InputError
-from bibench_deploy.zoo.build import ModelSpec
 from bibench_deploy.files import write_atomically
+from bibench_deploy.zoo.build import ModelSpec
 from bibench_deploy.zoo.registry import Dataset, OperatorOptions
 
 FORMAT = 1

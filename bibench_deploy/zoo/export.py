@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bibench_deploy.errors import InputError
+from bibench_deploy.files import check_output
 from bibench_deploy.zoo.build import ModelSpec, build, deploy, randomize
 from bibench_deploy.zoo.checkpoint import Checkpoint
-from bibench_deploy.files import check_output
 from bibench_deploy.zoo.onnx_export import check_exporter, save, to_onnx
 from bibench_deploy.zoo.registry import Dataset, OperatorOptions
 

@@ -40,7 +40,9 @@ class Builder:
         sums = weights.signs.reshape(len(magnitude), -1).sum(axis=1, dtype=np.int64)
         bias = middle * magnitude * sums
         conv_bias = np.zeros_like(bias) if found.bias is None else found.bias.astype(np.float64)
-        scale = "input" if factor is not None else "none" if np.allclose(multiplier, 1, rtol=1e-5) else "channel"
+        scale = (
+            "input" if factor is not None else "none" if np.allclose(multiplier, 1, rtol=1e-5) else "channel"
+        )
         inner = bias if factor is not None else bias + conv_bias
         node = self._binary_node(found, weights.signs, (multiplier, inner), name, (pads, pad_value))
         node.attributes["scale"] = ir.AttrString("scale", scale)
@@ -169,7 +171,8 @@ def _absorb_padding(found: Candidate, plan: Plan) -> tuple[tuple[tuple[int, int]
             break
         value = plan.value
         pads = tuple(
-            (mine[0] + theirs[0], mine[1] + theirs[1]) for mine, theirs in zip(pads, plan.pads[2:], strict=True)
+            (mine[0] + theirs[0], mine[1] + theirs[1])
+            for mine, theirs in zip(pads, plan.pads[2:], strict=True)
         )
         plan = plan.part
     return pads, _round(value), plan

@@ -87,8 +87,8 @@ def run_nodes(
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
     for value in outputs:
-        kind = int(value.dtype) if value.dtype is not None else onnx.TensorProto.UNDEFINED
-        graph.output.append(helper.make_tensor_value_info(value.name or "", kind, None))
+        element = int(value.dtype) if value.dtype is not None else onnx.TensorProto.UNDEFINED
+        graph.output.append(helper.make_tensor_value_info(value.name or "", element, None))
     proto = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=GRAPH_IR_VERSION
     )

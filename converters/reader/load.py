@@ -30,7 +30,7 @@ GRAPH_IR_VERSION = 10
 _NETWORK_INPUT_TYPES = {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}
 #: All inputs but the first are trained numbers. An infinity elsewhere may be a mask or an open limit.
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}
-_UNSUPPORTED_FLOATS = {
+_UNSUPPORTED_FLOATS: dict[int, str] = {
     TensorProto.FLOAT16: "float16",
     TensorProto.BFLOAT16: "bfloat16",
     TensorProto.DOUBLE: "float64",

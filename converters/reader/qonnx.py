@@ -6,10 +6,9 @@ onnxruntime knows nothing of the domain, so the definition also makes the refere
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-
-import numpy as np
 
 from bibench_deploy.errors import UnsupportedModelError
 
@@ -28,7 +27,7 @@ def expand(proto: onnx.ModelProto, where: str) -> None:
     constants = {"zero": 0.0, "one": 1.0, "minus_one": -1.0}
     names = {key: f"bipolar_quant_{key}" for key in constants}
     for key, value in constants.items():
-        proto.graph.initializer.append(numpy_helper.from_array(np.float32(value), names[key]))
+        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), names[key]))
     nodes: list[onnx.NodeProto] = []
     for node in proto.graph.node:
         if node.domain not in DOMAINS:

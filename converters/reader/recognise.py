@@ -83,7 +83,9 @@ def _factor_problem(layer: Candidate, plan: Plan) -> str | None:
         return f"the shape of the run-time factor of node {name} is not known"
     shape = (1,) * (len(data) - len(shape)) + shape
     if layer.op == "linear":
-        return None if shape[-1] == 1 else f"the run-time factor of node {name} differs from channel to channel"
+        return (
+            None if shape[-1] == 1 else f"the run-time factor of node {name} differs from channel to channel"
+        )
     if any(size > 1 for size in shape[1:]):
         return (
             f"its input is multiplied by a run-time factor that varies within a sample (node {name}) "
@@ -109,7 +111,9 @@ def _padding_problem(layer: Candidate, plan: Plan) -> str | None:
 def _unbinary_padding(plan: Plan) -> str | None:
     if isinstance(plan, PadPlan):
         if abs(abs(plan.value) - 1) > 1e-5:
-            return f"node {plan.node.name} pads its input with {plan.value:g} in ±1 terms, which no bit can hold"
+            return (
+                f"node {plan.node.name} pads its input with {plan.value:g} in ±1 terms, which no bit can hold"
+            )
         return _unbinary_padding(plan.part)
     if isinstance(plan, MovePlan):
         return next((problem for part in plan.parts if (problem := _unbinary_padding(part))), None)
@@ -129,7 +133,11 @@ def _granularity(node: ir.Node) -> Granularity:
             break
         other = user.inputs[1 - index] if user.op_type != "BatchNormalization" else None
         if user.op_type == "Mul" and other is not None and not is_constant(other):
-            return "input" if _broadcast_over_channels(other, value, axis) and not _depends(other, value) else scale
+            return (
+                "input"
+                if _broadcast_over_channels(other, value, axis) and not _depends(other, value)
+                else scale
+            )
         if user.op_type in ("Mul", "Div") and other is not None and other.const_value is not None:
             scale = "spatial" if scale == "spatial" or _varies_in_space(other, value, axis) else "channel"
         elif other is not None and not is_constant(other):
@@ -152,9 +160,7 @@ def _varies_in_space(factor: ir.Value, value: ir.Value, axis: int) -> bool:
     array = factor.const_value.numpy()
     array = array.reshape((1,) * (len(full) - array.ndim) + array.shape)
     channel = axis % len(full)
-    return any(
-        bool((array != array.take([0], axis=i)).any()) for i in range(1, len(full)) if i != channel
-    )
+    return any(bool((array != array.take([0], axis=i)).any()) for i in range(1, len(full)) if i != channel)
 
 
 def _depends(value: ir.Value, source: ir.Value) -> bool:

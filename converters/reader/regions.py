@@ -17,10 +17,63 @@ from .simplify import is_constant, static_shape
 from .steps import Floats, Function
 
 ELEMENTWISE = frozenset(
-    "Abs Add And BitwiseAnd Cast CastLike Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual "
-    "HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Min Mish Mod Mul Neg Not Or PRelu "
-    "Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu "
-    "Where Xor".split()
+    [
+        "Abs",
+        "Add",
+        "And",
+        "BitwiseAnd",
+        "Cast",
+        "CastLike",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "Div",
+        "Elu",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "Greater",
+        "GreaterOrEqual",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "IsInf",
+        "IsNaN",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "Max",
+        "Min",
+        "Mish",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "PRelu",
+        "Pow",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Shrink",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "ThresholdedRelu",
+        "Where",
+        "Xor",
+    ]
 )
 #: A surrogate gradient left in evaluation mode is about a dozen nodes; far beyond that nothing is a sign.
 MAX_REGION = 64
@@ -44,7 +97,7 @@ def regions(value: ir.Value, position: Mapping[ir.Node, int]) -> Iterator[Region
     frontier = {value}
     inside: list[ir.Node] = []
     while len(inside) < MAX_REGION:
-        latest = max(frontier, key=lambda v: position.get(_node(v), -1))
+        latest = max(frontier, key=lambda v: position.get(v.producer(), -1))  # type: ignore[arg-type]
         producer = latest.producer()
         if producer is None or producer.op_type not in ELEMENTWISE or producer.domain != "":
             return
@@ -60,10 +113,6 @@ def regions(value: ir.Value, position: Mapping[ir.Node, int]) -> Iterator[Region
             if source.dtype == ir.DataType.FLOAT:
                 ordered = sorted(inside, key=lambda node: position[node])
                 yield Region(source, value, tuple(ordered))
-
-
-def _node(value: ir.Value) -> ir.Node | None:
-    return value.producer()
 
 
 @dataclass(frozen=True)

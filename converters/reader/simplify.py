@@ -8,8 +8,10 @@ arithmetic only by rounding and by infinities, which is the point: they are the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
@@ -58,7 +60,7 @@ def is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None
 
 
-def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+def add_constant(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
     """A new initializer with a name made unique from the one given."""
     unique = name
     counter = 0
@@ -66,7 +68,9 @@ def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
         counter += 1
         unique = f"{name}_{counter}"
     tensor = ir.tensor(np.asarray(array, order="C"), name=unique)  # ascontiguousarray makes () to (1,)
-    value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     return value
 
@@ -211,7 +215,11 @@ def _apply_identities(model: ir.Model) -> bool:
     changed = False
     for node in list(model.graph):
         rule = _RULES.get(node.op_type)
-        if rule is None or node.domain != "" or not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
+        if (
+            rule is None
+            or node.domain != ""
+            or (not node.outputs[0].uses() and not node.outputs[0].is_graph_output())
+        ):
             continue
         better = rule(model.graph, node)
         if better is None or better is node.outputs[0]:
@@ -228,7 +236,11 @@ def _apply_identities(model: ir.Model) -> bool:
 
 
 def _all_equal(value: ir.Value | None, number: float) -> bool:
-    return value is not None and value.const_value is not None and bool(np.all(value.const_value.numpy() == number))
+    return (
+        value is not None
+        and value.const_value is not None
+        and bool(np.all(value.const_value.numpy() == number))
+    )
 
 
 def _producer(value: ir.Value | None, op: str) -> ir.Node | None:

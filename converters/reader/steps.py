@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +133,7 @@ def _locate(
     return StepFunction(threshold, direction, step, centre, at)
 
 
-def _levels(values: Floats, tolerance: float) -> int:
+def _levels(values: npt.NDArray[np.floating[Any]], tolerance: float) -> int:
     ordered = np.sort(values, axis=None)
     return 1 + int(np.sum(np.diff(ordered) > tolerance))
 
@@ -159,7 +160,8 @@ def _grid(constants: Iterable[float]) -> Floats:
     near = special.astype(np.float32)
     near = near[np.abs(near) <= _LARGEST]
     around = [np.nextafter(near, np.float32(side)) for side in (-np.inf, np.inf)]
-    return np.unique(np.concatenate([points, *around]) + np.float32(0))
+    grid: Floats = np.unique(np.concatenate([points, *around]) + np.float32(0))
+    return grid
 
 
 def _bisect(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from .ranges import bounds
@@ -19,8 +21,24 @@ from .steps import NotAStep, StepFunction, characterise
 
 #: Operators that only move values, or choose the largest: they keep a tensor two-valued.
 MOVES = frozenset(
-    "MaxPool GlobalMaxPool Reshape Flatten Transpose Squeeze Unsqueeze Slice Split Gather DepthToSpace SpaceToDepth "
-    "Concat Expand Tile Identity".split()
+    [
+        "MaxPool",
+        "GlobalMaxPool",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "Gather",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Concat",
+        "Expand",
+        "Tile",
+        "Identity",
+    ]
 )
 #: Operators through which the step is followed further back, since they are dead in front of it (a clip) or
 #: are the learned shift itself (Add, Sub).
@@ -209,7 +227,9 @@ class Tracer:
             return part
         constant = _constant_padding(node)
         if constant is None:
-            return NotBinary(f"node {node.name} pads the binarized activation in another mode than a constant", True)
+            return NotBinary(
+                f"node {node.name} pads the binarized activation in another mode than a constant", True
+            )
         pads, value = constant
         if isinstance(part, FactorPlan):
             # Only 0 times the factor is the padding again, so only a padding of 0 may go in front of the factor.
@@ -229,7 +249,8 @@ class Tracer:
                 return NotBinary(f"node {node.name} stands between a run-time factor and the layer", True)
             if isinstance(part, PadPlan) and abs(part.value) != 1:
                 return NotBinary(
-                    f"node {node.name} reads padding of value {part.value:g} in ±1 terms, which no bit can hold", True
+                    f"node {node.name} reads padding of value {part.value:g} in ±1 terms, which no bit can hold",
+                    True,
                 )
             parts.append(part)
         first = parts[0]
@@ -303,7 +324,11 @@ def _constant_padding(node: ir.Node) -> tuple[tuple[tuple[int, int], ...], float
         return None
     amounts = _numpy(node, 1).astype(int).ravel()
     rank = len(shape)
-    axes = _numpy(node, 3).astype(int).ravel() % rank if len(node.inputs) > 3 and node.inputs[3] else np.arange(rank)
+    axes = (
+        _numpy(node, 3).astype(int).ravel() % rank
+        if len(node.inputs) > 3 and node.inputs[3]
+        else np.arange(rank)
+    )
     value = float(_numpy(node, 2).ravel()[0]) if len(node.inputs) > 2 and node.inputs[2] is not None else 0.0
     pads = [(0, 0)] * rank
     for index, axis in enumerate(axes):
@@ -311,7 +336,7 @@ def _constant_padding(node: ir.Node) -> tuple[tuple[tuple[int, int], ...], float
     return None if any(min(pair) < 0 for pair in pads) else (tuple(pads), value)
 
 
-def _numpy(node: ir.Node, index: int) -> np.ndarray:
+def _numpy(node: ir.Node, index: int) -> npt.NDArray[Any]:
     value = node.inputs[index]
     assert value is not None
     assert value.const_value is not None

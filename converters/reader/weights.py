@@ -52,7 +52,7 @@ def classify(weights: npt.NDArray[np.generic]) -> BinaryWeights | RealWeights:
     two_valued = np.all(largest[:, None] - absolute <= MAGNITUDE_SPREAD * largest[:, None], axis=1)
     if two_valued.all():
         magnitude = np.where(largest > 0, np.median(absolute, axis=1), 0.0)
-        signs = np.where(weights < 0, -1, 1).astype(np.int8)
+        signs = np.where(flat < 0, -1, 1).astype(np.int8).reshape(weights.shape)
         return BinaryWeights(signs, magnitude.astype(np.float32), flat.shape[1] == 1)
     return _why(absolute, two_valued)
 

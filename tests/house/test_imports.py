@@ -12,7 +12,7 @@ import pytest
 HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime", "torch", "tensorflow", "larq_compute_engine")
 FRAMEWORKS = ("torch", "tensorflow", "keras", "larq_compute_engine")
 ROOMS = ("converters", "converters.reader", "graph", "device_profiles", "runners", "results", "cli")
-COMMANDS = ("inspect", "check", "convert", "profile", "run", "zoo")
+COMMANDS = ("inspect", "check", "convert", "profile", "run", "engines", "zoo")
 
 
 def loaded_after(code: str) -> set[str]:

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 import torch
 
-from bibench_deploy.errors import InputError, OutputPathError, StorageError
 from bibench_deploy import files
+from bibench_deploy.errors import InputError, OutputPathError, StorageError
 from bibench_deploy.zoo.build import ModelSpec, build, deploy, randomize
 from bibench_deploy.zoo.export import export_random
 from bibench_deploy.zoo.layers import OPERATORS
