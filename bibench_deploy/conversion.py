@@ -27,8 +27,8 @@ from bibench_deploy.converters.twin import fp32_twin
 from bibench_deploy.converters.verification import Verification, verify
 from bibench_deploy.errors import InputError, NotDeployableError, VerificationError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
-from bibench_deploy.files import make_folder, write_atomically
-from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.files import make_folder, write_atomically, write_together
+from bibench_deploy.graph import BinaryGraph, Source
 from bibench_deploy.runners.session import opener
 
 Progress = Callable[[str], None]
@@ -53,9 +53,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What came of one model."""
+    """What came of one model.
 
-    graph: BinaryGraph
+    Attributes:
+        model: its name; binary_layers: how many were recognised.
+        graph: the fused graph; None for a Keras model or SavedModel, which has none.
+    """
+
+    model: str
+    binary_layers: int
+    graph: BinaryGraph | None
     artefacts: tuple[Artefact, ...]
     refused: tuple[Refusal, ...]
 
@@ -119,7 +126,8 @@ def convert(
             artefacts.append(
                 _artefact(engine, fp32_twin(graph), TWIN, folder, Evaluation((), None), (), progress)
             )
-    return Conversion(graph, tuple(artefacts), tuple(refused))
+    name, layers = graph.source.name, len(graph.binary_layers)
+    return Conversion(name, layers, graph, tuple(artefacts), tuple(refused))
 
 
 def algorithm(graph: BinaryGraph) -> str:
@@ -158,29 +166,50 @@ def _artefact(
     )
     stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"
+    return keep(path, engine, graph.source, variant, emitted, verification, changes)
+
+
+def keep(
+    path: Path,
+    engine: Engine,
+    source: Source,
+    variant: str,
+    emitted: Emitted,
+    verification: Verification,
+    changes: tuple[str, ...] = (),
+) -> Artefact:
+    """Write a verified artefact and its manifest.
+
+    Raises:
+        VerificationError: it is not verified; nothing is written.
+        OutputPathError, StorageError: it can't be written.
+    """
     if not verification.ok:
         raise VerificationError(
             f"{verification.problem}; nothing was written",
-            where=f"{graph.source.path} for {engine.name}",
+            where=f"{source.path} for {engine.name}",
             remedy="this is a bug of the converter unless the model changes its output at rounding errors: "
             "please report it with the model",
         )
-    manifest = _manifest(engine, graph, emitted, variant, path.name, changes, verification)
-    write_atomically(path, emitted.data)
-    write_atomically(manifest_path(path), (manifest.model_dump_json(indent=2) + "\n").encode())
+    manifest = _manifest(engine, source, emitted, variant, path.name, changes, verification)
+    write_together(
+        {
+            path: emitted.data,
+            manifest_path(path): (manifest.model_dump_json(indent=2) + "\n").encode(),
+        }
+    )
     return Artefact(path, manifest, verification)
 
 
 def _manifest(
     engine: Engine,
-    graph: BinaryGraph,
+    source: Source,
     emitted: Emitted,
     variant: str,
     file: str,
     changes: tuple[str, ...],
     verification: Verification,
 ) -> Manifest:
-    source = graph.source
     tool = {"bibench-deploy": version("bibench-deploy"), "python": platform.python_version()}
     tool |= {name: version(name) for name in ("onnx", "onnxruntime")}
     return Manifest(
@@ -194,7 +223,7 @@ def _manifest(
         inputs=[_tensor(view) for view in emitted.inputs],
         outputs=[_tensor(view) for view in emitted.outputs],
         binary_ops=emitted.binary_ops,
-        binary_layers=len(graph.binary_layers),
+        binary_layers=verification.binary_layers,
         versions=tool | engine.versions(),
         forms=dict(emitted.forms),
         changes=[*changes, *emitted.changes],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from bibench_deploy.errors import OutputPathError, StorageError
@@ -35,22 +36,50 @@ def write_atomically(path: Path, data: bytes) -> None:
         OutputPathError: see ``check_output``.
         StorageError: the disk is full or failed.
     """
-    check_output(path)
-    beside: Path | None = None
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all of them, or none.
+
+    All are whole on the disk before the first takes its name.
+
+    Raises:
+        OutputPathError: see ``check_output``.
+        StorageError: the disk is full or failed.
+    """
+    beside: dict[Path, Path] = {}
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        beside = Path(name)
+        for path, data in files.items():
+            check_output(path)
+            try:
+                beside[path] = _write_beside(path, data)
+            except OSError as error:
+                raise storage_error(error, path) from error
+        for path, written in beside.items():
+            try:
+                written.replace(path)
+            except OSError as error:
+                raise storage_error(error, path) from error
+    finally:
+        for written in beside.values():
+            written.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    """A hidden file in the same folder; it is gone if it could not be written whole."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    beside = Path(name)
+    try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
 
 
 def make_folder(path: Path) -> None:

@@ -97,7 +97,7 @@ def test_several_inputs(tmp_path: Path) -> None:
         pytest.param({"a": X, "b": X}, "no array 'x'", id="no input of that name"),
         pytest.param({"x": np.where(X > 2, np.nan, X)}, "'x' holds numbers that", id="NaN"),
         pytest.param({"x": np.where(X > 2, np.inf, X)}, "'x' holds numbers that", id="infinite"),
-        pytest.param({"x": X, "labels": np.arange(4)}, "labels of shape (4,) for 5 rows", id="a label too few"),
+        pytest.param({"x": X, "labels": np.arange(4)}, "labels of shape (4,) for 5", id="a label too few"),
         pytest.param({"x": X, "labels": np.eye(5)}, "labels of shape (5, 5)", id="labels one-hot"),
         pytest.param({"x": X, "labels": np.array(list("abcde"))}, "labels are <U1", id="labels of text"),
         pytest.param({"x": X, "labels": np.arange(5) / 2}, "labels are float64", id="labels of fractions"),
