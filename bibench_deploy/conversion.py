@@ -28,7 +28,7 @@ from bibench_deploy.converters.verification import Verification, verify
 from bibench_deploy.errors import InputError, NotDeployableError, VerificationError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
 from bibench_deploy.files import make_folder, write_atomically, write_together
-from bibench_deploy.graph import BinaryGraph, Source
+from bibench_deploy.graph import BinaryGraph
 from bibench_deploy.runners.session import opener
 
 Progress = Callable[[str], None]
@@ -166,13 +166,15 @@ def _artefact(
     )
     stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"
-    return keep(path, engine, graph.source, variant, emitted, verification, changes)
+    source = graph.source
+    facts = SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata)
+    return keep(path, engine, facts, variant, emitted, verification, changes)
 
 
 def keep(
     path: Path,
     engine: Engine,
-    source: Source,
+    source: SourceModel,
     variant: str,
     emitted: Emitted,
     verification: Verification,
@@ -187,7 +189,7 @@ def keep(
     if not verification.ok:
         raise VerificationError(
             f"{verification.problem}; nothing was written",
-            where=f"{source.path} for {engine.name}",
+            where=f"{source.file} for {engine.name}",
             remedy="this is a bug of the converter unless the model changes its output at rounding errors: "
             "please report it with the model",
         )
@@ -203,7 +205,7 @@ def keep(
 
 def _manifest(
     engine: Engine,
-    source: Source,
+    source: SourceModel,
     emitted: Emitted,
     variant: str,
     file: str,
@@ -214,12 +216,12 @@ def _manifest(
     tool |= {name: version(name) for name in ("onnx", "onnxruntime")}
     return Manifest(
         engine=engine.name,
-        model=source.name,
+        model=Path(source.file).stem,
         variant=variant,
         file=file,
         sha256=hashlib.sha256(emitted.data).hexdigest(),
         size_bytes=len(emitted.data),
-        source=SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata),
+        source=source,
         inputs=[_tensor(view) for view in emitted.inputs],
         outputs=[_tensor(view) for view in emitted.outputs],
         binary_ops=emitted.binary_ops,

@@ -122,6 +122,7 @@ class Verification:
         covered: binary layers whose own output the probe showed, of ``binary_layers``; the others are
             compared together with the layer behind them.
         random, data: question 3 on random inputs and on the user's.
+        reference: what executed the model that the artefact was compared with.
     """
 
     problem: str | None
@@ -131,6 +132,7 @@ class Verification:
     binary_layers: int
     random: EndToEnd
     data: EndToEnd | None = None
+    reference: str = "onnxruntime"
     tolerances: Mapping[str, float] = field(
         default_factory=lambda: {"piece": PIECE_TOLERANCE, "row": ROW_TOLERANCE}
     )
@@ -143,7 +145,7 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """For the manifest and ``--json``."""
         return {
-            "reference": "onnxruntime",
+            "reference": self.reference,
             "problem": self.problem,
             "graph_values_compared": len(self.graph),
             "engine_values_compared": len(self.layers),

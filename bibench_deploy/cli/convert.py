@@ -12,6 +12,9 @@ from bibench_deploy.cli import console
 if TYPE_CHECKING:
     from bibench_deploy.conversion import Artefact, Conversion
 
+#: Notes that say why a model is not converted although the engine could take it.
+_LATER = ("planned", "no-conversion-yet")
+
 
 def convert(
     model: Annotated[
@@ -61,20 +64,27 @@ def convert(
     """
     from bibench_deploy import conversion
     from bibench_deploy.converters.deployability import parse_allow
+    from bibench_deploy.converters.larq.savedmodel import is_keras
     from bibench_deploy.runners.workspace import workspace_folder
 
     folder = workspace_folder(output)
     with console.stderr().status("") as status:
-        result = conversion.convert(
-            model,
-            folder,
-            engines=engine or (),
-            data=data,
-            allowed=parse_allow(allow or ()),
-            twin=twin,
-            save_graph=save_graph,
-            progress=status.update,
-        )
+        if is_keras(model):
+            from bibench_deploy.keras_conversion import convert_keras_model
+
+            _refuse_for_keras(model, engine, data, allow, save_graph)
+            result = convert_keras_model(model, folder, status.update)
+        else:
+            result = conversion.convert(
+                model,
+                folder,
+                engines=engine or (),
+                data=data,
+                allowed=parse_allow(allow or ()),
+                twin=twin,
+                save_graph=save_graph,
+                progress=status.update,
+            )
     if json:
         console.print_json(conversion.as_json(result))
     else:
@@ -83,18 +93,35 @@ def convert(
         raise typer.Exit(1)
 
 
+def _refuse_for_keras(
+    model: Path, engine: list[str] | None, data: Path | None, allow: list[str] | None, save_graph: bool
+) -> None:
+    """What needs a binary graph can't be asked of a model that has none."""
+    from bibench_deploy.errors import InputError
+
+    asked = {"--data": data, "--allow": allow, "--save-graph": save_graph}
+    given = [option for option, value in asked.items() if value]
+    given += [f"--engine {name}" for name in engine or () if name != "larq"]
+    if given:
+        raise InputError(
+            f"{given[0]} needs an ONNX model; a Keras model or SavedModel goes to Larq as it is",
+            where=str(model),
+            remedy="leave the option out, or export the model to ONNX",
+        )
+
+
 def _print(result: Conversion) -> None:
     from rich.markup import escape
 
     out = console.stdout()
-    source = result.graph.source
-    out.print(f"[bold]{escape(source.name)}[/bold]: {len(result.graph.binary_layers)} binary layers")
+    out.print(f"[bold]{escape(result.model)}[/bold]: {result.binary_layers} binary layers")
     for artefact in result.artefacts:
         _print_artefact(artefact)
     for refusal in result.refused:
         assessment = refusal.assessment
-        if assessment.verdict == "deployable" or assessment.verdict == "planned":
-            out.print(f"  [dim]{refusal.engine}: {escape(assessment.notes[0].message)}[/dim]")
+        if assessment.verdict in ("deployable", "planned"):
+            later = [note.message for note in assessment.notes if note.code in _LATER]
+            out.print(f"  [dim]{refusal.engine}: {escape(', '.join(later))}[/dim]")
             continue
         reasons = assessment.reasons
         more = f" (and {len(reasons) - 1} more; see 'check')" if len(reasons) > 1 else ""
@@ -116,10 +143,10 @@ def _print_artefact(artefact: Artefact) -> None:
     )
     pieces = [*found.graph, *found.layers]
     largest = max((piece.relative for piece in pieces), default=0.0)
-    agreed = f"{found.covered} of {found.binary_layers} binary layers, " if found.binary_layers else ""
+    inner = f"{len(pieces)} inner values agree with {found.reference} to {largest:.1e}; " if pieces else ""
     out.print(
-        f"    verified: {agreed}{len(pieces)} inner values agree with onnxruntime to {largest:.1e}; "
-        f"{found.random.within:.0%} of {found.random.rows} random rows within {found.tolerances['row']:g}"
+        f"    verified: {inner}{found.random.within:.0%} of {found.random.rows} random rows "
+        f"are within {found.tolerances['row']:g} of {found.reference}"
     )
     if found.data is not None:
         text = f"    on {found.data.rows} real rows {found.data.differing_classes} predictions differ"
