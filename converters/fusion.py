@@ -18,9 +18,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 
 from bibench_deploy.graph import BinaryGraph, constant, is_binary_layer
+from bibench_deploy.graph.edit import add_constant, is_constant, replace, static_shape
 from bibench_deploy.graph.ops import BINARY_CONV
-
-from .reader.simplify import add_constant, is_constant, replace, static_shape
 
 Doubles = npt.NDArray[np.float64]
 

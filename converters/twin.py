@@ -14,8 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 
 from bibench_deploy.graph import DOMAIN, BinaryGraph, BinaryLayer, is_binarize, is_binary_layer
-
-from .reader.simplify import add_constant, replace
+from bibench_deploy.graph.edit import add_constant, replace
 
 VARIANT = "fp32"
 

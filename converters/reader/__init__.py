@@ -3,7 +3,9 @@
 ::
 
     load        file → reference model: checked, batch fixed, operator set ≥ 18
-    simplify    constants folded, straight-through residue removed
+    simplify    until nothing changes:
+      fold        constants computed once
+      identities  straight-through residue removed
     recognise   every convolution and linear layer decided
       weights     are they ±s in each output channel?
       trace       is the input a two-valued step of a real tensor?
@@ -39,7 +41,7 @@ def read(path: Path | str) -> BinaryGraph:
     source = load(Path(path))
     check_executes(source.proto, str(source.path))
     model = ir.from_proto(source.proto)
-    simplify(model)
+    simplify(model, str(source.path))
     layers = recognise(model)
     RemoveUnusedNodesPass()(model)
     NameFixPass()(model)

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from bibench_deploy.graph import DOMAIN
+from bibench_deploy.graph.edit import SOURCES, add_constant, replace, static_shape
 from bibench_deploy.graph.ops import BINARIZE, BINARY_CONV, BINARY_LINEAR
 
 from .candidates import Candidate
-from .simplify import SOURCES, add_constant, replace, static_shape
 from .trace import FactorPlan, MovePlan, PadPlan, Plan, StepPlan
 from .weights import BinaryWeights
 

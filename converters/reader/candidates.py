@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .simplify import is_constant, static_shape
+from bibench_deploy.graph.edit import is_constant, static_shape
 
 Array = npt.NDArray[Any]
 

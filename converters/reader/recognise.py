@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Granularity, Layer, Step, is_binarize, is_binary_layer
+from bibench_deploy.graph.edit import is_constant, static_shape
 
 from .build import Builder
 from .candidates import Candidate, candidate
 from .names import layer_name, unique
-from .simplify import is_constant, static_shape
 from .trace import FactorPlan, MovePlan, NotBinary, PadPlan, Plan, Tracer
 from .weights import BinaryWeights, RealWeights, classify
 

@@ -11,9 +11,10 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
+from bibench_deploy.graph.edit import is_constant, static_shape
+
 from .evaluate import session
 from .load import GRAPH_IR_VERSION
-from .simplify import is_constant, static_shape
 from .steps import Floats, Function
 
 ELEMENTWISE = frozenset(

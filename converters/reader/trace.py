@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from bibench_deploy.graph.edit import is_constant, static_shape
+
 from .ranges import bounds
 from .regions import Region, compile_region, regions
-from .simplify import is_constant, static_shape
 from .steps import NotAStep, StepFunction, characterise
 
 #: Operators that only move values, or choose the largest: they keep a tensor two-valued.
