@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+_INTERRUPTION = "interrupted; nothing half-written was left"
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: a bug of the tool itself
 
 
@@ -63,9 +64,11 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except SystemExit as stop:
+        if _was_interrupted(stop):  # typer ends with 130 then, without a word
+            _say(_INTERRUPTION)
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; nothing half-written was left")
+        _say(_INTERRUPTION)
         return INTERRUPTED
     except BibenchError as error:
         return _report(error)
@@ -78,6 +81,12 @@ def guarded(command: Callable[[], object]) -> int:
         _say("this is a bug of bibench-deploy; run again with --debug and report the traceback")
         return INTERNAL_ERROR
     return 0
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _report(error: BibenchError) -> int:
