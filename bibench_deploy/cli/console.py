@@ -37,14 +37,14 @@ def stdout() -> Console:
     """Console for tables."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, emoji=False, soft_wrap=False)
 
 
 def stderr() -> Console:
     """Console for progress and warnings."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def warn(message: str) -> None:
@@ -75,6 +75,9 @@ def guarded(command: Callable[[], object]) -> int:
     except OSError as error:
         return _report(_storage(error))
     except Exception as error:
+        if _was_interrupted(error):  # in the middle of importing a library
+            _say(_INTERRUPTION)
+            return INTERRUPTED
         if settings.debug:
             raise
         _say(f"internal error ({type(error).__name__}: {error})")

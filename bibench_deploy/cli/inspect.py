@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False, readable=False)],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which layers of a model are binary, and why the others are not."""
+    from rich.markup import escape
+
     from bibench_deploy.converters.reader import read
     from bibench_deploy.converters.reader.algorithm import algorithm_like
 
@@ -35,7 +37,7 @@ def inspect(
     out.print(_table(graph.layers))
     for layer in graph.layers:
         if layer.looks_binary:
-            out.print(f"[bold]{layer.name}[/bold] stayed float: {layer.why_not_binary}")
+            out.print(f"[bold]{escape(layer.name)}[/bold] stayed float: {escape(layer.why_not_binary or '')}")
     if binary:
         params_share = sum(layer.params for layer in binary) / weights
         macs_share = sum(layer.macs for layer in binary) / macs
@@ -47,11 +49,12 @@ def inspect(
         out.print(f"No binary layer; {weights:,} weights, {macs:,} multiply-accumulates.")
     trained = graph.source.metadata.get("bibench.algorithm")
     if trained:
-        out.print(f"The file says that it was trained as {trained}.")
+        out.print(f"The file says that it was trained as {escape(trained)}.")
 
 
 def _table(layers: tuple[Layer, ...]) -> Table:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -67,7 +70,15 @@ def _table(layers: tuple[Layer, ...]) -> Table:
         binary = layer.kind == "binary"
         factor = layer.scale + (" + shift" if layer.mean_shift else "") if binary else ""
         pad = "" if layer.pad_value is None else f"{layer.pad_value:+g}" if layer.pad_value else "0"
-        cells = (layer.name, layer.kind, operator(layer), factor, pad, f"{layer.params:,}", f"{layer.macs:,}")
+        cells = (
+            escape(layer.name),
+            layer.kind,
+            operator(layer),
+            factor,
+            pad,
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+        )
         table.add_row(*cells, style="green" if binary else None)
     return table
 
@@ -79,7 +90,8 @@ def operator(layer: Layer) -> str:
         return layer.op
     parts = [f"{layer.op} {'×'.join(map(str, shape[2:]))}".strip(), f"{shape[1] * layer.groups}→{shape[0]}"]
     if any(step > 1 for step in layer.stride):
-        parts.append("/" + "×".join(map(str, sorted(set(layer.stride)))))
+        sizes = layer.stride if len(set(layer.stride)) > 1 else layer.stride[:1]
+        parts.append("/" + "×".join(map(str, sizes)))
     if layer.groups > 1:
         parts.append(f"{layer.groups} groups")
     return " ".join(parts)

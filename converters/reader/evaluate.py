@@ -46,17 +46,17 @@ def check_executes(proto: onnx.ModelProto, where: str) -> None:
         UnsupportedModelError: it can't.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
-    feeds = {
-        value.name: np.zeros(
-            [dim.dim_value for dim in value.type.tensor_type.shape.dim],
-            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
-        )
-        for value in proto.graph.input
-        if value.name not in weights
-    }
     try:
+        feeds = {
+            value.name: np.zeros(
+                [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+                helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+            )
+            for value in proto.graph.input
+            if value.name not in weights
+        }
         session(proto, optimize=False).run(None, feeds)
-    except _REFUSALS as error:
+    except (*_REFUSALS, MemoryError) as error:
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UnsupportedModelError(
             f"onnxruntime can't execute it ({line})", where=where, remedy="export the model again"
