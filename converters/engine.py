@@ -50,14 +50,11 @@ class TensorView:
 
     def as_artefact(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """The model's array in the artefact's layout."""
-        if self.perm:
-            inverse = tuple(int(axis) for axis in np.argsort(self.perm))
-            shape = tuple(self.artefact_shape[axis] for axis in self.perm)
-            array = np.flip(array.reshape(shape), self.flip) if self.flip else array.reshape(shape)
-            array = array.transpose(inverse)
-        elif self.flip:
+        perm = self.perm or tuple(range(len(self.artefact_shape)))
+        array = array.reshape(tuple(self.artefact_shape[axis] for axis in perm))
+        if self.flip:
             array = np.flip(array, self.flip)
-        return np.ascontiguousarray(array).reshape(self.artefact_shape)
+        return np.ascontiguousarray(array.transpose(tuple(int(axis) for axis in np.argsort(perm))))
 
 
 @dataclass(frozen=True)
