@@ -11,7 +11,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-_UNBOUNDED = (-math.inf, math.inf)
+Bounds = tuple[float, float]
+_UNBOUNDED: Bounds = (-math.inf, math.inf)
 _KEEP = {
     "MaxPool", "GlobalMaxPool", "GlobalAveragePool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
     "Slice", "Gather", "Identity", "Expand", "ReduceMean", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth",
@@ -22,10 +23,20 @@ _NON_NEGATIVE = {"Abs", "Sqrt", "Exp", "Softplus", "ReduceL1", "ReduceL2", "Redu
 _MAX_DEPTH = 40
 
 
-def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
+def bounds(value: ir.Value | None) -> Bounds:
     """(lower, upper) for every element of a value; infinite where nothing is known."""
+    return _bounds(value, {}, 0)
+
+
+def _bounds(value: ir.Value | None, known: dict[ir.Value, Bounds], depth: int) -> Bounds:
     if value is None or depth > _MAX_DEPTH:
         return _UNBOUNDED
+    if value not in known:  # residual networks reach a value on very many paths
+        known[value] = _of(value, known, depth)
+    return known[value]
+
+
+def _of(value: ir.Value, known: dict[ir.Value, Bounds], depth: int) -> Bounds:
     if value.const_value is not None:
         array = value.const_value.numpy()
         if array.dtype.kind not in "fiu" or array.size == 0:
@@ -34,11 +45,10 @@ def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
     node = value.producer()
     if node is None:
         return _UNBOUNDED
-    inner = [bounds(v, depth + 1) for v in node.inputs if v is not None]
-    return _apply(node, inner)
+    return _apply(node, [_bounds(v, known, depth + 1) for v in node.inputs if v is not None])
 
 
-def _apply(node: ir.Node, inner: list[tuple[float, float]]) -> tuple[float, float]:
+def _apply(node: ir.Node, inner: list[Bounds]) -> Bounds:
     op = node.op_type
     if op in _FIXED:
         return _FIXED[op]
