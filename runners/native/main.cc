@@ -1,0 +1,49 @@
+// bibench-run: runs and measures a model on the device it was pushed to.
+#include <cstdio>
+#include <exception>
+#include <memory>
+
+#include "error.h"
+#include "options.h"
+#include "session.h"
+#include "timing.h"
+
+#ifndef BIBENCH_VERSION
+#define BIBENCH_VERSION "0.1.0"
+#endif
+
+namespace {
+
+void run(const bibench::Options& options) {
+  using namespace bibench;
+  if (options.help) return void(fputs(kUsage, stdout));
+  if (options.version) return void(printf("bibench-run %s, .bbm version %u\n", BIBENCH_VERSION, bbm::kVersion));
+  if (options.model.empty()) return print_info(nullptr);
+  const Model model(options.model);
+  Engine engine(model);
+  if (options.info) return print_info(&engine);
+  if (options.serve || !options.inputs.empty()) {
+    Pool pool(options.threads[0], options.cpus);
+    if (options.serve) return serve(engine, pool);
+    read_inputs(engine, options.inputs);
+    if (options.dump.empty()) engine.run(pool);
+    else run_and_dump(engine, pool, options.dump, options.dump_dir);
+    if (!options.outputs.empty()) write_outputs(engine, options.outputs);
+    return;
+  }
+  if (options.per_op) measure_operators(engine, options);
+  else measure(engine, options);
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    run(bibench::parse_options(count, words));
+    if (fflush(stdout) != 0 || ferror(stdout)) bibench::fail("the output can't be written");
+    return 0;
+  } catch (const std::exception& error) {
+    fprintf(stderr, "bibench-run: %s\n", error.what());
+    return 2;
+  }
+}

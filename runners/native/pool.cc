@@ -1,0 +1,122 @@
+#include "pool.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace bibench {
+namespace {
+
+constexpr int kTileBits = 24;
+constexpr int64_t kMaxTiles = (1 << 23);  // leaves room for the takes that come too late
+constexpr uint64_t kTileMask = (uint64_t{1} << kTileBits) - 1;
+
+uint64_t tiles_of(uint64_t ticket) { return (ticket >> kTileBits) & kTileMask; }
+uint64_t generation_of(uint64_t ticket) { return ticket >> (2 * kTileBits); }
+
+void pin(int cpu) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  sched_setaffinity(0, sizeof set, &set);
+#else
+  (void)cpu;
+#endif
+}
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+Pool::Pool(int threads, const std::vector<int>& cpus) {
+  // Between two layers lie microseconds: workers that have a core each wait for the next one awake. With more threads
+  // than cores, waiting awake would take the core from the thread that is waited for.
+  const int cores = cpus.empty() ? int(std::thread::hardware_concurrency()) : int(cpus.size());
+  spins_ = threads <= cores ? 4000 : 0;
+  if (!cpus.empty()) pin(cpus[0]);
+  for (int i = 1; i < threads; i++)
+    workers_.emplace_back([this, i, cpus] {
+      if (!cpus.empty()) pin(cpus[size_t(i) % cpus.size()]);
+      work();
+    });
+}
+
+Pool::~Pool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+bool Pool::take_one() {
+  // Each thread fails once a job, so the tile field overruns by the number of threads at most.
+  const uint64_t ticket = ticket_.fetch_add(1, std::memory_order_acq_rel);
+  const uint64_t tile = ticket & kTileMask;
+  if (tile >= tiles_of(ticket)) return false;
+  // The job of this ticket can't be over before this tile is, so these are its own.
+  call_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), int64_t(tile));
+  done_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
+void Pool::start(int64_t n, Call call, const void* context) {
+  for (int64_t first = 0; first < n; first += kMaxTiles) {
+    struct Shifted {
+      Call call;
+      const void* context;
+      int64_t first;
+    } shifted{call, context, first};
+    const int64_t tiles = n - first < kMaxTiles ? n - first : kMaxTiles;
+    done_.store(0, std::memory_order_relaxed);
+    call_.store([](const void* c, int64_t i) {
+      const Shifted* s = static_cast<const Shifted*>(c);
+      s->call(s->context, s->first + i);
+    }, std::memory_order_relaxed);
+    context_.store(&shifted, std::memory_order_relaxed);
+    const uint64_t generation = (generation_of(ticket_.load(std::memory_order_relaxed)) + 1) & 0xffff;
+    ticket_.store(generation << (2 * kTileBits) | uint64_t(tiles) << kTileBits, std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) > 0) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      wake_.notify_all();
+    }
+    while (take_one()) {}
+    for (int spin = 0; done_.load(std::memory_order_acquire) != tiles; spin++)
+      if (spin < spins_) pause();
+      else std::this_thread::yield();
+  }
+}
+
+void Pool::work() {
+  uint64_t seen = 0;
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const uint64_t ticket = ticket_.load(std::memory_order_seq_cst);
+    if (generation_of(ticket) != seen) {
+      seen = generation_of(ticket);
+      while (take_one()) {}
+      continue;
+    }
+    bool found = false;
+    for (int spin = 0; spin < spins_ && !found; spin++) {
+      pause();
+      found = generation_of(ticket_.load(std::memory_order_relaxed)) != seen || stop_.load(std::memory_order_relaxed);
+    }
+    if (found) continue;
+    std::unique_lock<std::mutex> lock(mutex_);
+    asleep_.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] {
+      return stop_.load() || generation_of(ticket_.load(std::memory_order_seq_cst)) != seen;
+    });
+    asleep_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace bibench

@@ -1,0 +1,182 @@
+#include "timing.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#if defined(__APPLE__)
+#include <sys/resource.h>
+#endif
+
+namespace bibench {
+namespace {
+
+const char* const kOpcodeNames[] = {"map",   "bconv", "conv",    "dwconv", "expand_bits", "max_pool", "avg_pool", "reduce", "binary",
+                                    "unary", "concat", "softmax", "pad",   "slice",       "reshape",  "transpose", "matmul"};
+static_assert(sizeof kOpcodeNames / sizeof *kOpcodeNames == bbm::kOpcodes, "one name an opcode");
+
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string quoted(const char* text) {
+  std::string result = "\"";
+  for (; *text != 0; text++) {
+    if (*text == '"' || *text == '\\') result += '\\';
+    if (uint8_t(*text) >= 32) result += *text;
+  }
+  return result + '"';
+}
+
+// Of this process, in bytes; 0 where it can't be told.
+uint64_t peak_resident() {
+#if defined(__APPLE__)
+  rusage usage;
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? uint64_t(usage.ru_maxrss) : 0;
+#else
+  // Not ru_maxrss, which on Linux keeps what the process was before exec.
+  unsigned long long kilobytes = 0;
+  if (FILE* file = fopen("/proc/self/status", "r")) {
+    char line[256];
+    while (fgets(line, sizeof line, file) != nullptr)
+      if (sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
+    fclose(file);
+  }
+  return uint64_t(kilobytes) * 1024;
+#endif
+}
+
+int64_t median(std::vector<int64_t> values) {
+  std::nth_element(values.begin(), values.begin() + ptrdiff_t(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+void measure(Engine& engine, const Options& options) {
+  fill_inputs(engine);
+  for (int threads : options.threads) {
+    Pool pool(threads, options.cpus);
+    for (int i = 0; i < options.warmup; i++) engine.run(pool);
+    std::vector<int64_t> samples;
+    const int64_t start = now();
+    while (int(samples.size()) < options.min_runs || double(now() - start) < options.min_time * 1e9) {
+      const int64_t before = now();
+      engine.run(pool);
+      samples.push_back(now() - before);
+    }
+    printf("{\"threads\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu,\"samples_ns\":[",
+           threads, engine.kernels().name, (long long)median(samples), (unsigned long long)peak_resident(),
+           (unsigned long long)engine.arena_bytes());
+    for (size_t i = 0; i < samples.size(); i++) printf("%s%lld", i ? "," : "", (long long)samples[i]);
+    printf("]}\n");
+    fflush(stdout);
+  }
+}
+
+void measure_operators(Engine& engine, const Options& options) {
+  fill_inputs(engine);
+  const uint32_t count = engine.model().operators();
+  for (int threads : options.threads) {
+    Pool pool(threads, options.cpus);
+    for (int i = 0; i < options.warmup; i++) engine.run(pool);
+    std::vector<std::vector<int64_t>> samples(count);
+    const int64_t start = now();
+    for (int runs = 0; runs < options.min_runs || double(now() - start) < options.min_time * 1e9; runs++)
+      for (uint32_t i = 0; i < count; i++) {
+        const int64_t before = now();
+        engine.run_operator(i, pool);
+        samples[i].push_back(now() - before);
+      }
+    for (uint32_t i = 0; i < count; i++) {
+      const bbm::Operator& op = engine.model().op(i);
+      printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld}\n", threads, i,
+             quoted(engine.model().text(op.name)).c_str(), kOpcodeNames[op.opcode], (long long)median(samples[i]),
+             (long long)*std::min_element(samples[i].begin(), samples[i].end()));
+    }
+    fflush(stdout);
+  }
+}
+
+namespace {
+
+// The first "model name", "Hardware" or implementer and part that the system tells.
+std::string cpu_name() {
+  std::string implementer, part;
+  if (FILE* file = fopen("/proc/cpuinfo", "r")) {
+    char line[1024];
+    while (fgets(line, sizeof line, file) != nullptr) {
+      line[strcspn(line, "\n")] = 0;
+      const char* value = strchr(line, ':');
+      if (value == nullptr) continue;
+      value += value[1] == ' ' ? 2 : 1;
+      if (strncmp(line, "model name", 10) == 0) {
+        fclose(file);
+        return value;
+      }
+      if (strncmp(line, "CPU implementer", 15) == 0 && implementer.empty()) implementer = value;
+      if (strncmp(line, "CPU part", 8) == 0 && part.find(value) == std::string::npos) part += (part.empty() ? "" : "+") + std::string(value);
+    }
+    fclose(file);
+  }
+  return implementer.empty() ? "unknown" : "implementer " + implementer + " part " + part;
+}
+
+// CPUs grouped by the highest clock that cpufreq grants: big and little clusters.
+std::string clusters(int cores) {
+  std::string result;
+  long last = -1;
+  for (int cpu = 0; cpu < cores; cpu++) {
+    char path[96];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/cpuinfo_max_freq", cpu);
+    long kilohertz = 0;
+    if (FILE* file = fopen(path, "r")) {
+      if (fscanf(file, "%ld", &kilohertz) != 1) kilohertz = 0;
+      fclose(file);
+    }
+    if (kilohertz != last) {
+      char open[64];
+      snprintf(open, sizeof open, "%s{\"max_khz\":%ld,\"cpus\":[", result.empty() ? "" : "]},", kilohertz);
+      result += open;
+    } else {
+      result += ',';
+    }
+    last = kilohertz;
+    result += std::to_string(cpu);
+  }
+  return result.empty() ? result : result + "]}";
+}
+
+}  // namespace
+
+void print_info(const Engine* engine) {
+  const int cores = int(std::thread::hardware_concurrency());
+  printf("{\"cpu\":%s,\"cores\":%d,\"clusters\":[%s],\"kernel\":\"%s\"", quoted(cpu_name().c_str()).c_str(), cores,
+         clusters(cores).c_str(), choose_kernels().name);
+  if (engine != nullptr) {
+    const Model& m = engine->model();
+    uint32_t counts[bbm::kOpcodes] = {};
+    for (uint32_t i = 0; i < m.operators(); i++) counts[m.op(i).opcode]++;
+    printf(",\"operators\":{");
+    const char* comma = "";
+    for (uint32_t k = 0; k < bbm::kOpcodes; k++)
+      if (counts[k] > 0) printf("%s\"%s\":%u", comma, kOpcodeNames[k], counts[k]), comma = ",";
+    printf("},\"arena_bytes\":%llu", (unsigned long long)engine->arena_bytes());
+    const auto list = [&](const char* key, const std::vector<uint32_t>& ids) {
+      printf(",\"%s\":[", key);
+      for (size_t i = 0; i < ids.size(); i++) {
+        const uint32_t* d = m.tensor(ids[i]).dims;
+        printf("%s{\"name\":%s,\"dims\":[%u,%u,%u,%u]}", i ? "," : "", quoted(m.name(ids[i])).c_str(), d[0], d[1], d[2], d[3]);
+      }
+      printf("]");
+    };
+    list("inputs", m.inputs());
+    list("outputs", m.outputs());
+  }
+  printf("}\n");
+}
+
+}  // namespace bibench

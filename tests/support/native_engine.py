@@ -1,0 +1,97 @@
+"""bibench-run built from this checkout with the machine's compiler, once per content of its sources."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "runners" / "native"
+FLAGS = ("-std=c++17", "-ffp-contract=off", "-pthread")
+Floats = npt.NDArray[np.float32]
+
+
+def build(
+    extra: Sequence[str] = ("-O2",), compiler: Sequence[str] = (), libraries: Sequence[str] = ()
+) -> Path:
+    """The executable; skips the test where there is no compiler."""
+    if not compiler:
+        found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+        if found is None:
+            pytest.skip("no C++ compiler")
+        compiler = (found,)
+    files = sorted(SOURCES.glob("*.cc"))
+    digest = hashlib.sha256("\0".join([*compiler, *extra, *libraries]).encode())
+    for file in sorted([*files, *SOURCES.glob("*.h")]):
+        digest.update(file.read_bytes())
+    folder = Path(tempfile.gettempdir()) / f"bibench-native-tests-{os.getuid()}-{digest.hexdigest()[:16]}"
+    executable = folder / "bibench-run"
+    if executable.exists():
+        return executable
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        objects = [Path(scratch) / f"{file.stem}.o" for file in files]
+
+        def compile_one(pair: tuple[Path, Path]) -> None:
+            subprocess.run([*compiler, *FLAGS, *extra, "-c", str(pair[0]), "-o", str(pair[1])], check=True)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_one, zip(files, objects, strict=True)))
+        linked = Path(scratch) / "bibench-run"
+        subprocess.run(
+            [*compiler, *FLAGS, *extra, *map(str, objects), *libraries, "-o", str(linked)], check=True
+        )
+        linked.replace(executable)  # two workers may build at once: the last one wins, both are whole
+    return executable
+
+
+def kernels(executable: Path) -> list[str]:
+    """The kernels that this machine can execute."""
+    names = []
+    for name in ("portable", "avx2", "avx512", "neon"):
+        result = subprocess.run(
+            [executable, "--info"], env={**os.environ, "BIBENCH_ISA": name}, capture_output=True, check=False
+        )
+        if result.returncode == 0:
+            names.append(name)
+    return names
+
+
+def execute(
+    command: Sequence[str | Path],
+    model: Path,
+    inputs: Sequence[Floats],
+    isa: str = "",
+    threads: int = 1,
+) -> Floats:
+    """All outputs of a model as one flat array."""
+    folder = model.parent
+    (folder / "x.raw").write_bytes(b"".join(np.ascontiguousarray(x, "<f4").tobytes() for x in inputs))
+    result = subprocess.run(
+        [
+            *command,
+            model,
+            "--threads",
+            str(threads),
+            "--input",
+            folder / "x.raw",
+            "--output",
+            folder / "y.raw",
+        ],
+        env={**os.environ, "BIBENCH_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return np.frombuffer((folder / "y.raw").read_bytes(), "<f4")
