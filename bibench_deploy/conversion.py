@@ -28,7 +28,7 @@ from bibench_deploy.converters.verification import Verification, verify
 from bibench_deploy.errors import InputError, NotDeployableError, VerificationError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
 from bibench_deploy.files import make_folder, write_atomically, write_together
-from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.graph import BinaryGraph, steps
 from bibench_deploy.runners.session import opener
 
 Progress = Callable[[str], None]
@@ -168,7 +168,18 @@ def _artefact(
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"
     source = graph.source
     facts = SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata)
-    return keep(path, engine, facts, variant, emitted, verification, changes)
+    return keep(path, engine, facts, variant, emitted, verification, changes, _way_out(graph))
+
+
+def _way_out(graph: BinaryGraph) -> str:
+    """What to do about an artefact that differs."""
+    report = "please report it with the model: this is a bug of the converter"
+    if any(node.attributes["at_threshold"].as_float() == 0 for node in steps(graph.model.graph)):
+        return (
+            "the model has torch.sign: if your data makes its input exactly 0, the engine gives +1 for the "
+            f"model's 0; allow that with --allow sign-zero=+1. If not, {report}"
+        )
+    return report
 
 
 def keep(
@@ -179,8 +190,12 @@ def keep(
     emitted: Emitted,
     verification: Verification,
     changes: tuple[str, ...] = (),
+    remedy: str = "please report it with the model: this is a bug of the converter",
 ) -> Artefact:
     """Write a verified artefact and its manifest.
+
+    Args:
+        remedy: what to do if it is not verified.
 
     Raises:
         VerificationError: it is not verified; nothing is written.
@@ -190,8 +205,7 @@ def keep(
         raise VerificationError(
             f"{verification.problem}; nothing was written",
             where=f"{source.file} for {engine.name}",
-            remedy="this is a bug of the converter unless the model changes its output at rounding errors: "
-            "please report it with the model",
+            remedy=remedy,
         )
     manifest = _manifest(engine, source, emitted, variant, path.name, changes, verification)
     write_together(

@@ -112,17 +112,18 @@ def _sign_of_zero(layer: BinaryLayer, binarize: ir.Node, context: Context) -> It
     engine_value = float(context.capabilities.sign.at_zero)
     common = zero_is_common(binarize)
     node = binarize.name or ""
-    if common is None:
+    if context.allowed.sign_zero == engine_value:
+        where = common or "wherever it is met"
+        yield Change(
+            node, layer.name, "sign-zero", f"sign(0) becomes {number(engine_value)} instead of 0: {where}"
+        )
+    elif common is None:
         yield Note(
             node,
             layer.name,
             "sign-zero",
             f"the model's sign of exactly 0 is 0, a value that no bit can hold; {context.title} gives "
             f"{number(engine_value)}; verification on real data tells whether it ever happens",
-        )
-    elif context.allowed.sign_zero == engine_value:
-        yield Change(
-            node, layer.name, "sign-zero", f"sign(0) becomes {number(engine_value)} instead of 0: {common}"
         )
     else:
         yield Reason(

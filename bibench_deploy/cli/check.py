@@ -25,7 +25,7 @@ _STYLE = {
 
 
 def check(
-    model: Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="ONNX model.", show_default=False, readable=False)],
     engine: Annotated[
         list[str] | None,
         typer.Option("--engine", "-e", help="Judge this engine only (repeatable). Default: all."),

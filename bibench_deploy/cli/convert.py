@@ -20,7 +20,9 @@ def convert(
     model: Annotated[
         Path,
         typer.Argument(
-            help="An ONNX model (or, for larq, a Keras file or SavedModel folder).", show_default=False
+            help="An ONNX model (or, for larq, a Keras file or SavedModel folder).",
+            show_default=False,
+            readable=False,
         ),
     ],
     engine: Annotated[

@@ -183,9 +183,9 @@ def test_a_change_that_is_allowed_is_written_down(convert: Callable[..., Result]
     assert done.code == 0, done.err
     (artefact,) = json.loads(done.out)["artefacts"]
     assert artefact["verified"]
-    (change,) = artefact["changes"]
-    assert "sign(0) becomes +1" in change
-    assert read_artefact(tmp_path / "out" / "bare.larq.tflite").manifest.changes == [change]
+    assert artefact["changes"]
+    assert all("sign(0) becomes +1" in change for change in artefact["changes"])
+    assert read_artefact(tmp_path / "out" / "bare.larq.tflite").manifest.changes == artefact["changes"]
 
 
 def test_an_artefact_that_fails_its_verification_is_not_written(
@@ -205,6 +205,21 @@ def test_an_artefact_that_fails_its_verification_is_not_written(
     assert "nothing was written" in result.err
     assert names(out) == {"net.larq.tflite"}
     assert (out / "net.larq.tflite").read_bytes() == b"old"
+    assert "--allow sign-zero=+1" in result.err
+    allowed = convert(
+        model,
+        "-e",
+        "larq",
+        "-o",
+        out,
+        "--data",
+        tmp_path / "data.npz",
+        "--allow",
+        "sign-zero=+1",
+        "--no-twin",
+    )
+    assert allowed.code == 0, allowed.err
+    assert "changed" in allowed.out
 
 
 @pytest.mark.parametrize(

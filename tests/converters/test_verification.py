@@ -15,15 +15,9 @@ pytest.importorskip("larq_compute_engine")
 
 from bibench_deploy.converters import larq
 from bibench_deploy.converters.engine import Emitted
-from bibench_deploy.converters.verification import (
-    Ties,
-    Verification,
-    end_to_end,
-    engine_pieces,
-    graph_pieces,
-    hidden_steps,
-    verify,
-)
+from bibench_deploy.converters.pieces import engine_pieces, graph_pieces
+from bibench_deploy.converters.ties import Ties, hidden_steps
+from bibench_deploy.converters.verification import Verification, end_to_end, verify
 from bibench_deploy.graph import BinaryGraph, steps
 from bibench_deploy.runners.session import opener
 from support.binary_graphs import binary_layer, make_graph
