@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bibench_deploy.errors import InputError
-from bibench_deploy.graph import BinaryGraph
+
+if TYPE_CHECKING:  # a worker that only executes artefacts need not load the graph's libraries
+    from bibench_deploy.graph import BinaryGraph
 
 ENTRY_POINT_GROUP = "bibench_deploy.engines"
 

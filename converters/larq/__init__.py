@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from bibench_deploy.graph import BinaryGraph
+from typing import TYPE_CHECKING
 
-from ..engine import Emitted
+if TYPE_CHECKING:  # importing this must stay cheap
+    from bibench_deploy.graph import BinaryGraph
+
+    from ..engine import Emitted
 
 name = "larq"
 
