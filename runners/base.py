@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from bibench_deploy.converters.engine import TensorView
 from bibench_deploy.errors import DataError
+
+from .timing import StopRule
 
 Array = npt.NDArray[np.generic]
 Arrays = Mapping[str, Array]
@@ -39,6 +41,19 @@ class Session(Protocol):
 
         Raises:
             DataError: an input is missing or has another shape.
+        """
+        ...
+
+
+@runtime_checkable
+class TimesItself(Protocol):
+    """A session whose engine runs outside of this process and takes its own times."""
+
+    def samples(self, rule: StopRule) -> list[int]:
+        """Latencies in ns until the rule says enough.
+
+        Raises:
+            EngineError: the engine failed.
         """
         ...
 

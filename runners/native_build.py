@@ -21,8 +21,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import as_file, files
-from importlib.resources.abc import Traversable
+from importlib.resources import files
 from pathlib import Path
 
 from bibench_deploy.errors import EngineError, InputError, MissingExtraError
@@ -35,7 +34,7 @@ HOST = "host"
 PROGRAM_VARIABLE = "BIBENCH_RUN"
 
 Progress = Callable[[str], None]
-COMMON_FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-w")
+COMMON_FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-pthread", "-w")
 #: A compilation that takes longer hangs: it takes half a minute on a slow core.
 TIMEOUT_S = 900.0
 
@@ -140,8 +139,12 @@ def build(name: str, folder: Path | None = None, progress: Progress = lambda mes
     progress(f"building {PROGRAM} for {name} with {chain.version} (once, about half a minute)")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as scratch:
         built = Path(scratch) / PROGRAM
-        with as_file(files(SOURCES)) as source:
-            _compile(chain, source, sorted(sources), built)
+        try:
+            for file, content in sources.items():
+                (Path(scratch) / file).write_bytes(content)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        _compile(chain, Path(scratch), sorted(sources), built)
         try:
             built.chmod(0o755)
             built.replace(path)  # two that build at once: the same program, either may win
@@ -205,18 +208,12 @@ def cache_folder() -> Path:
 
 
 def source_files() -> dict[str, bytes]:
-    """The engine's sources: path inside the package → content."""
-    found: dict[str, bytes] = {}
-    stack: list[tuple[str, Traversable]] = [("", files(SOURCES))]
-    while stack:
-        prefix, folder = stack.pop()
-        for entry in folder.iterdir():
-            name = f"{prefix}{entry.name}"
-            if entry.is_dir():
-                stack.append((f"{name}/", entry))
-            elif entry.name.endswith((".cc", ".h", ".inc")):
-                found[name] = entry.read_bytes()
-    return found
+    """The engine's sources: file name → content."""
+    return {
+        entry.name: entry.read_bytes()
+        for entry in files(SOURCES).iterdir()
+        if entry.name.endswith((".cc", ".h"))
+    }
 
 
 def program_path(name: str, chain: Toolchain, sources: Mapping[str, bytes], folder: Path) -> Path:
@@ -236,7 +233,7 @@ def _system_compiler() -> Toolchain | None:
         if found:
             said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
             first = (said.stdout.splitlines() or [name])[0].strip()
-            return Toolchain((found,), first, ("-pthread",))
+            return Toolchain((found,), first, ())
     return None
 
 
@@ -254,7 +251,7 @@ def _compile(chain: Toolchain, folder: Path, sources: Sequence[str], program: Pa
         EngineError: it failed.
     """
     units = [str(folder / name) for name in sources if name.endswith(".cc")]
-    command = [*chain.command, *COMMON_FLAGS, *chain.flags, "-I", str(folder), *units, "-o", str(program)]
+    command = [*chain.command, *COMMON_FLAGS, *chain.flags, *units, "-o", str(program)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -137,6 +138,11 @@ def random_inputs(manifest: Manifest) -> dict[str, Array]:
     }
 
 
+def _say(message: str) -> None:
+    """Something that takes time, on stderr."""
+    sys.stderr.write(message + "\n")
+
+
 def _runner(
     engine: str, settle_ms: float = 0, quick: bool = False
 ) -> Callable[[bytes, Sequence[TensorView], Sequence[TensorView], int], Session]:
@@ -159,6 +165,10 @@ def _runner(
             return LarqSession(data, inputs, outputs, threads, choice.kernel or "auto")
 
         return opened
+    if engine == "native":
+        from .native_engine import NativeSession
+
+        return partial(NativeSession, progress=_say)
     raise ArtefactError(
         f"this version can't execute artefacts of the engine '{engine}'",
         remedy="execute it with the version that made it",

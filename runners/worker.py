@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TextIO
@@ -51,12 +52,12 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     if not first:
         return
     job = json.loads(first)
-    invoke, kernel = _open(Path(job["artefact"]), int(job["threads"]))
-    warmup = time_runs(invoke, WARMUP)
+    timed, kernel = _open(Path(job["artefact"]), int(job["threads"]))
+    warmup = timed(WARMUP)
     _answer(answers, {"kernel": kernel, "warmup_runs": len(warmup)})
     for line in requests:
         turn = json.loads(line)
-        samples = time_runs(invoke, StopRule(float(turn["seconds"]), int(turn["runs"])))
+        samples = timed(StopRule(float(turn["seconds"]), int(turn["runs"])))
         _answer(answers, {"samples_ns": samples})
 
 
@@ -90,13 +91,17 @@ def describe(error: BibenchError) -> dict[str, str | None]:
     }
 
 
-def _open(path: Path, threads: int) -> tuple[Callable[[], object], str | None]:
+def _open(path: Path, threads: int) -> tuple[Callable[[StopRule], list[int]], str | None]:
+    """What takes samples of an artefact, and its kernel."""
+    from .base import TimesItself
     from .session import open_artefact, random_inputs
     from .workspace import read_artefact
 
     artefact = read_artefact(path)
     session = open_artefact(artefact, threads, SETTLE_MS)
-    return session.prepared(random_inputs(artefact.manifest)), session.kernel
+    if isinstance(session, TimesItself):
+        return session.samples, session.kernel
+    return partial(time_runs, session.prepared(random_inputs(artefact.manifest))), session.kernel
 
 
 def _private_stdout() -> TextIO:
