@@ -25,7 +25,7 @@ EpilogueStage::EpilogueStage(const Engine& engine, const bbm::Operator& op, bool
   shift_out_ = padded(engine, bbm::kShiftOut, 0);
   threshold_ = padded(engine, bbm::kThreshold, 0);
   sign_ = padded(engine, bbm::kDirection, 1);
-  direction_.assign(size_t(channels_) / kBlock + 1, 0);
+  direction_.assign(size_t(channels_) / kBlock + 2, 0);
   for (int64_t c = 0; c < channels_ && !sign_.empty(); c++)
     if (sign_[size_t(c)] < 0) direction_[size_t(c / kBlock)] |= uint16_t(1u << (c % kBlock));
   if (op.in[bbm::kFactor] != bbm::kNone) {

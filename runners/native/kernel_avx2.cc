@@ -25,7 +25,7 @@ namespace bibench {
 struct Avx2 {
   using F = __m256;
   using W = __m256i;
-  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 4;
+  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 8;
   static constexpr bool kBytes = true;
   static BIBENCH_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }

@@ -14,7 +14,9 @@
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,fma"))), apply_to = function)
 #else
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // gcc 12's own _mm512_undefined_ps()
+// gcc 12 warns about its own _mm512_undefined_ps().
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")
 #endif
@@ -26,7 +28,7 @@ namespace bibench {
 struct Avx512 {
   using F = __m512;
   using W = __m512i;
-  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingChains = 8;
+  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingChains = 12;
   static constexpr bool kBytes = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }

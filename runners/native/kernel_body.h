@@ -13,6 +13,13 @@
 #include "kernels.h"
 
 #define BIBENCH_INLINE inline __attribute__((always_inline))
+// Arrays of vectors live in registers only where every index is known.
+#if defined(__clang__)
+#define BIBENCH_UNROLL _Pragma("unroll")
+#else
+#define BIBENCH_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define BIBENCH_FOR(i, n) BIBENCH_UNROLL for (int i = 0; i < (n); i++)
 
 namespace bibench {
 
@@ -84,6 +91,106 @@ struct Body {
     }
   }
 
+  template <int P, int V>
+  static BIBENCH_INLINE void activate_tile(const Epilogue& e, F (&t)[P][V], int64_t c) {
+    if (e.activation == bbm::kNoActivation) return;
+    if (e.activation == bbm::kRelu) {
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::max(t[p][v], I::set(0.0f));
+    } else if (e.activation == bbm::kClip) {
+      const F low = I::set(e.low), high = I::set(e.high);
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::min(I::max(t[p][v], low), high);
+    } else {
+      BIBENCH_FOR(v, V) {
+        const F slope = I::load(e.slope + c + v * I::kLanes);
+        if (e.shift_in) {
+          const F shift = I::load(e.shift_in + c + v * I::kLanes);
+          BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], shift);
+        }
+        BIBENCH_FOR(p, P) t[p][v] = I::prelu(t[p][v], slope);
+        if (e.shift_out) {
+          const F shift = I::load(e.shift_out + c + v * I::kLanes);
+          BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], shift);
+        }
+      }
+    }
+  }
+
+  // The same for a whole tile in registers: every decision is taken once for P × B blocks, each channel's constants
+  // are loaded once for P pixels.
+  template <int P, int B>
+  static BIBENCH_INLINE void finish_tile(const Epilogue& e, int64_t n, int64_t y, int64_t x, int64_t c, F (&t)[P][B * kVectors]) {
+    constexpr int V = B * kVectors, L = I::kLanes;
+    const int64_t in_sample = y * e.width + x;
+    const int64_t at = ((n * e.height + y) * e.width + x) * e.channels + c;
+    if (e.multiplier && e.multiplier_pixel == 0) {
+      BIBENCH_FOR(v, V) {
+        const F m = I::load(e.multiplier + c + v * L);
+        BIBENCH_FOR(p, P) t[p][v] = I::mul(t[p][v], m);
+      }
+    } else if (e.multiplier) {
+      const float* m = e.multiplier + in_sample * e.channels + c;
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::mul(t[p][v], I::load(m + p * e.channels + v * L));
+    }
+    if (e.factor) {
+      const float* f = e.factor + n * e.factor_sample + y * e.factor_row + x * e.factor_pixel;
+      BIBENCH_FOR(p, P) {
+        const F factor = I::set(f[p * e.factor_pixel]);
+        BIBENCH_FOR(v, V) t[p][v] = I::mul(t[p][v], factor);
+      }
+    }
+    if (e.bias && e.bias_pixel == 0) {
+      BIBENCH_FOR(v, V) {
+        const F b = I::load(e.bias + c + v * L);
+        BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], b);
+      }
+    } else if (e.bias) {
+      const float* b = e.bias + in_sample * e.channels + c;
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(b + p * e.channels + v * L));
+    }
+    if (e.activation_first) activate_tile<P, V>(e, t, c);
+    if (e.residual) {
+      const float* r = e.residual + at;
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(r + p * e.channels + v * L));
+    }
+    if (!e.activation_first) activate_tile<P, V>(e, t, c);
+    if (e.out) {
+      float* out = e.out + at;
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) I::store(out + p * e.channels + v * L, t[p][v]);
+    }
+    if (e.bits) {
+      uint32_t bits[P] = {};
+      BIBENCH_FOR(v, V) {
+        const F threshold = I::load(e.threshold + c + v * L);
+        BIBENCH_FOR(p, P) bits[p] |= I::below(t[p][v], threshold) << (v * L);
+      }
+      const int64_t block = c / kBlock, step = e.bits_pixel;
+      uint32_t direction = e.direction[block];
+      if (B == 2) direction |= uint32_t{e.direction[block + B - 1]} << 16;
+      uint8_t* to = e.bits + n * e.bits_sample + y * e.bits_row + x * step + block * 2;
+      const bool clears = block + B + 1 == e.bits_halves;  // one half is left over, and nobody else's
+      BIBENCH_FOR(p, P) {
+        bits[p] ^= direction;
+        memcpy(to + p * step, &bits[p], 2 * B);
+        if (clears) memset(to + p * step + 2 * B, 0, 2);
+      }
+    }
+  }
+
+  template <int P, int B>
+  static BIBENCH_INLINE void finish_blocks(const Convolution& conv, int64_t n, int64_t y, int64_t x, int32_t group,
+                                           int32_t block, F (&t)[P][B * kVectors]) {
+    const int64_t c = int64_t{block} * kBlock, first = int64_t{group} * conv.group_channels + c;
+    if (c + B * kBlock <= conv.group_channels) return finish_tile<P, B>(conv.epilogue, n, y, x, first, t);
+    F copy[P][B * kVectors];  // the odd block is indexed by numbers known at run time only, and `t` is not to be
+    memcpy(copy, t, sizeof copy);
+    for (int p = 0; p < P; p++)
+      for (int b = 0; b < B; b++) {
+        const int64_t left = conv.group_channels - c - b * kBlock;
+        if (left > 0)
+          finish(conv.epilogue, n, y, x + p, first + b * kBlock, left < kBlock ? left : kBlock, &copy[p][b * kVectors]);
+      }
+  }
+
   template <int P, int B>
   static void binary_tile(const Convolution& conv, const uint32_t* base, const uint32_t* filters, int64_t n, int64_t y,
                           int64_t x, int32_t group, int32_t block) {
@@ -91,49 +198,38 @@ struct Body {
     const int64_t block_words = conv.depth * kBlock, step = conv.in_pixel;
     W total[P][V];
     W count[P][V];
-    for (int p = 0; p < P; p++)
-      for (int v = 0; v < V; v++) count[p][v] = I::zero();
-    if (I::kBytes)
-      for (int p = 0; p < P; p++)
-        for (int v = 0; v < V; v++) total[p][v] = I::zero();
+    BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) count[p][v] = total[p][v] = I::zero();
     for (const Segment *s = conv.segments, *end = s + conv.segment_count; s != end; s++) {
       const uint32_t* a[P];
-      for (int p = 0; p < P; p++) a[p] = base + s->offset + p * step;
+      BIBENCH_FOR(p, P) a[p] = base + s->offset + p * step;
       for (int32_t k = 0; k < s->length; k++, filters += kBlock) {
         W w[V];
-        for (int v = 0; v < V; v++)
+        BIBENCH_FOR(v, V)
           w[v] = I::load_words(filters + (v / kVectors) * block_words + (v % kVectors) * I::kLanes);
-        for (int p = 0; p < P; p++) {
+        BIBENCH_FOR(p, P) {
           const W d = I::set_words(a[p][k]);
-          for (int v = 0; v < V; v++) count[p][v] = I::count(count[p][v], d, w[v]);
+          BIBENCH_FOR(v, V) count[p][v] = I::count(count[p][v], d, w[v]);
         }
       }
       if (I::kBytes && s->flush)
-        for (int p = 0; p < P; p++)
-          for (int v = 0; v < V; v++) {
+        BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) {
             total[p][v] = I::widen(total[p][v], count[p][v]);
             count[p][v] = I::zero();
           }
     }
-    const int64_t channel = int64_t{block} * kBlock;
-    for (int p = 0; p < P; p++) {
-      const int64_t corrected =
-          conv.correction ? int64_t{conv.row_class[y]} * conv.column_classes + conv.column_class[x + p] : 0;
-      for (int b = 0; b < B; b++) {
-        const int64_t c = channel + b * kBlock;
-        int64_t left = conv.group_channels - c;
-        if (left <= 0) continue;
-        if (left > kBlock) left = kBlock;
-        F out[kVectors];
-        for (int v = 0; v < kVectors; v++) {
-          out[v] = I::dot(I::kBytes ? total[p][b * kVectors + v] : count[p][b * kVectors + v], conv.taps);
-          if (corrected)
-            out[v] = I::add(out[v], I::load(conv.correction + corrected * conv.correction_channels +
-                                            int64_t{group} * conv.group_channels + c + v * I::kLanes));
-        }
-        finish(conv.epilogue, n, y, x + p, int64_t{group} * conv.group_channels + c, left, out);
+    const int64_t first = int64_t{group} * conv.group_channels + int64_t{block} * kBlock;
+    F t[P][V];
+    BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::dot(I::kBytes ? total[p][v] : count[p][v], conv.taps);
+    if (conv.correction) {
+      const int64_t row = int64_t{conv.row_class[y]} * conv.column_classes;
+      BIBENCH_FOR(p, P) {
+        const int64_t which = row + conv.column_class[x + p];
+        if (which == 0) continue;
+        const float* correction = conv.correction + which * conv.correction_channels + first;
+        BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(correction + v * I::kLanes));
       }
     }
+    finish_blocks<P, B>(conv, n, y, x, group, block, t);
   }
 
   template <int P, int B>
@@ -142,28 +238,20 @@ struct Body {
     constexpr int V = B * kVectors;
     const int64_t block_floats = conv.depth * kBlock, step = conv.in_pixel;
     F sum[P][V];
-    for (int p = 0; p < P; p++)
-      for (int v = 0; v < V; v++) sum[p][v] = I::set(0.0f);
+    BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) sum[p][v] = I::set(0.0f);
     for (const Segment *s = conv.segments, *end = s + conv.segment_count; s != end; s++) {
       const float* a[P];
-      for (int p = 0; p < P; p++) a[p] = base + s->offset + p * step;
+      BIBENCH_FOR(p, P) a[p] = base + s->offset + p * step;
       for (int32_t k = 0; k < s->length; k++, filters += kBlock) {
         F w[V];
-        for (int v = 0; v < V; v++) w[v] = I::load(filters + (v / kVectors) * block_floats + (v % kVectors) * I::kLanes);
-        for (int p = 0; p < P; p++) {
+        BIBENCH_FOR(v, V) w[v] = I::load(filters + (v / kVectors) * block_floats + (v % kVectors) * I::kLanes);
+        BIBENCH_FOR(p, P) {
           const F d = I::set(a[p][k]);
-          for (int v = 0; v < V; v++) sum[p][v] = I::fma(sum[p][v], d, w[v]);
+          BIBENCH_FOR(v, V) sum[p][v] = I::fma(sum[p][v], d, w[v]);
         }
       }
     }
-    for (int p = 0; p < P; p++)
-      for (int b = 0; b < B; b++) {
-        const int64_t c = int64_t{block + b} * kBlock;
-        int64_t left = conv.group_channels - c;
-        if (left <= 0) continue;
-        if (left > kBlock) left = kBlock;
-        finish(conv.epilogue, n, y, x + p, int64_t{group} * conv.group_channels + c, left, &sum[p][b * kVectors]);
-      }
+    finish_blocks<P, B>(conv, n, y, x, group, block, sum);
   }
 
   // Tiles of 1 to P pixels: the last of a row is a smaller one, so that nothing outside of the row is read.
@@ -210,12 +298,18 @@ struct Body {
   static void dense(const Convolution& conv, const Part& part) { convolve<float, false>(conv, part); }
 
   static void map(const Map& m, int64_t row0, int64_t row1) {
-    const Epilogue& e = m.epilogue;
+    const Epilogue e = m.epilogue;  // a copy: what is stored can't change it
     for (int64_t row = row0; row < row1; row++)
       for (int64_t x = 0; x < e.width; x++) {
         const float* in = m.in + (row * e.width + x) * e.channels;
-        for (int64_t c = 0; c < e.channels; c += kBlock) {
-          const int64_t left = e.channels - c < kBlock ? e.channels - c : kBlock;
+        int64_t c = 0;
+        for (; c + kBlock <= e.channels; c += kBlock) {
+          F v[1][kVectors];
+          BIBENCH_FOR(i, kVectors) v[0][i] = I::load(in + c + i * I::kLanes);
+          finish_tile<1, 1>(e, row / e.height, row % e.height, x, c, v);
+        }
+        if (c < e.channels) {
+          const int64_t left = e.channels - c;
           F v[kVectors];
           for (int i = 0; i < kVectors; i++)
             v[i] = left - i * I::kLanes > 0 ? load_part(in + c + i * I::kLanes, left - i * I::kLanes) : I::set(0.0f);
@@ -262,15 +356,12 @@ struct Body {
   // so that no compiler can take the loop apart.
   static double ceiling(int64_t rounds) {
     constexpr int N = I::kCeilingChains;
-    W sum[N], a[N];
-    for (int i = 0; i < N; i++) {
-      sum[i] = I::zero();
-      a[i] = I::set_words(0x9e3779b9u * uint32_t(i + 1));
-    }
-    for (int64_t r = 0; r < rounds; r++)
-      for (int i = 0; i < N; i++) sum[i] = I::count(sum[i], a[i], sum[i]);
+    W sum[N];
+    const W a = I::set_words(0x9e3779b9u);
+    BIBENCH_FOR(i, N) sum[i] = I::set_words(uint32_t(i));
+    for (int64_t r = 0; r < rounds; r++) BIBENCH_FOR(i, N) sum[i] = I::count(sum[i], a, sum[i]);
     uint32_t lanes[I::kLanes], keep = 0;
-    for (int i = 0; i < N; i++) {
+    BIBENCH_FOR(i, N) {
       I::store_words(lanes, sum[i]);
       for (uint32_t lane : lanes) keep += lane;
     }

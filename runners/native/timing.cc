@@ -49,6 +49,13 @@ uint64_t peak_resident() {
 #endif
 }
 
+// ±1 multiply-accumulates of a BCONV, whole words counted; 0 for others.
+double binary_macs(const Model& m, const bbm::Operator& op) {
+  if (op.opcode != bbm::kBConv) return 0;
+  const uint32_t* w = m.tensor(op.in[bbm::kFilters]).dims;
+  return double(m.elements(op.out[0] != bbm::kNone ? op.out[0] : op.out[1])) * w[1] * w[2] * double(ceil_div(w[3], 32)) * 32;
+}
+
 int64_t median(std::vector<int64_t> values) {
   std::nth_element(values.begin(), values.begin() + ptrdiff_t(values.size() / 2), values.end());
   return values[values.size() / 2];
@@ -84,18 +91,31 @@ void measure_operators(Engine& engine, const Options& options) {
     Pool pool(threads, options.cpus);
     for (int i = 0; i < options.warmup; i++) engine.run(pool);
     std::vector<std::vector<int64_t>> samples(count);
+    // What this core can do at best, measured between the operators: a clock that changes changes both.
+    std::vector<int64_t> ceiling;
+    double ceiling_macs = 0;
     const int64_t start = now();
-    for (int runs = 0; runs < options.min_runs || double(now() - start) < options.min_time * 1e9; runs++)
+    for (int runs = 0; runs < options.min_runs || double(now() - start) < options.min_time * 1e9; runs++) {
+      const int64_t ceiling_start = now();
+      ceiling_macs = engine.kernels().ceiling(8000);
+      ceiling.push_back(now() - ceiling_start);
       for (uint32_t i = 0; i < count; i++) {
         const int64_t before = now();
         engine.run_operator(i, pool);
         samples[i].push_back(now() - before);
       }
+    }
+    const double per_ns = ceiling_macs / double(median(ceiling)) * threads;
     for (uint32_t i = 0; i < count; i++) {
       const bbm::Operator& op = engine.model().op(i);
-      printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld}\n", threads, i,
+      printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld", threads, i,
              quoted(engine.model().text(op.name)).c_str(), kOpcodeNames[op.opcode], (long long)median(samples[i]),
              (long long)*std::min_element(samples[i].begin(), samples[i].end()));
+      const double macs = binary_macs(engine.model(), op);
+      if (macs > 0)
+        printf(",\"binary_macs\":%.0f,\"ceiling_gmacs\":%.1f,\"percent_of_ceiling\":%.1f", macs, per_ns,
+               100 * macs / double(median(samples[i])) / per_ns);
+      printf("}\n");
     }
     fflush(stdout);
   }
