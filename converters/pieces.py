@@ -32,7 +32,7 @@ SMALLEST_CHANNEL = 1e-3
 
 @dataclass(frozen=True)
 class Piece:
-    """The largest difference found at one value.
+    """The largest difference found at one value, apart from what ties explain.
 
     Attributes:
         value: its name in the graph.
@@ -128,6 +128,7 @@ def _merge(
         difference = np.nan_to_num(np.abs(a - b), nan=np.inf)
         outside = difference > PIECE_TOLERANCE * scale
         explained = outside & unsure[name] if unsure and name in unsure else np.zeros_like(outside)
+        difference = np.where(explained, 0, difference)
         piece = Piece(
             name,
             layer_of.get(name, ""),

@@ -26,13 +26,14 @@ UNSTABLE = "~"
 def show(report: Report, console: Console) -> None:
     """Print a report that has at least one line."""
     console.print(_caption(report.lines))
+    several = len(_same(line.row.engine for line in report.lines)) > 1
     for model, lines in _by_model(report.lines).items():
         console.print(f"\n{escape(model)}", soft_wrap=True)
-        console.print(_latencies(lines))
+        console.print(_latencies(lines, several))
     if report.comparisons:
-        console.print("\nagainst full precision")
-        console.print(_comparisons(report.comparisons))
-        console.print(_overall(report))
+        console.print("\nagainst full precision, each engine against its own")
+        console.print(_comparisons(report.comparisons, several))
+        console.print(_overall(report, several))
     for note in notes(report.lines):
         console.print(escape(note), soft_wrap=True)
 
@@ -73,24 +74,26 @@ def notes(lines: Sequence[Line]) -> list[str]:
 
 def _caption(lines: Sequence[Line]) -> str:
     first = lines[0].row
-    kernels = " or ".join(_kernels(lines)) or "none"
-    engines = ", ".join(_same(line.row.engine for line in lines))
-    cores = f"{first.host.cores} cores" if first.host.cores > 1 else "1 core"
-    return escape(
-        f"device {first.device}: {first.host.cpu}, {cores}, {first.host.system}\n"
-        f"engine {engines}, binary kernel {kernels}"
+    engines = " and ".join(
+        f"{engine} (binary kernel {' or '.join(_kernels(lines, engine)) or 'none'})"
+        for engine in _same(line.row.engine for line in lines)
     )
+    cores = f"{first.host.cores} cores" if first.host.cores > 1 else "1 core"
+    return escape(f"device {first.device}: {first.host.cpu}, {cores}, {first.host.system}\nengine {engines}")
 
 
-def _latencies(lines: Sequence[Line]) -> Table:
-    table = _table("variant", right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
+def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
+    left = ("engine", "variant") if several_engines else ("variant",)
+    table = _table(*left, right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
     table.add_column("verdict")
-    several_kernels = len(_kernels(lines)) > 1
+    engines = _same(line.row.engine for line in lines)
+    several_kernels = any(len(_kernels(lines, engine)) > 1 for engine in engines)
     if several_kernels:
         table.add_column("kernel")
-    for line in lines:
+    for line in sorted(lines, key=lambda line: line.row.engine):
         row, summary = line.row, line.summary
         table.add_row(
+            *([row.engine] if several_engines else []),
             escape(row.variant) + marks(row),
             _threads(line),
             milliseconds(summary.median_ms),
@@ -103,12 +106,14 @@ def _latencies(lines: Sequence[Line]) -> Table:
     return table
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Table:
-    table = _table("model", "variant", right=("threads", "speedup", "compression", "metric"))
+def _comparisons(comparisons: Sequence[Comparison], several_engines: bool) -> Table:
+    left = ("model", "engine", "variant") if several_engines else ("model", "variant")
+    table = _table(*left, right=("threads", "speedup", "compression", "metric"))
     for comparison in comparisons:
         row, metric = comparison.binarized.row, comparison.metric
         table.add_row(
             escape(row.model),
+            *([row.engine] if several_engines else []),
             escape(row.variant) + marks(row),
             _threads(comparison.binarized),
             f"{'' if comparison.stable else UNSTABLE}{metric.speedup:.2f}×",
@@ -118,9 +123,10 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Table:
     return table
 
 
-def _overall(report: Report) -> str:
+def _overall(report: Report, several_engines: bool) -> str:
     metric = report.overall
-    if metric is None or len(report.comparisons) == 1:
+    # A mean over engines would be a figure of none of them.
+    if metric is None or len(report.comparisons) == 1 or several_engines:
         return "metric: hardware metric sqrt((speedup² + compression²) / 2)"
     without = f" (without {OVERSUBSCRIBED})" if metric.pairs < len(report.comparisons) else ""
     return (
@@ -165,8 +171,8 @@ def _by_model(lines: Sequence[Line]) -> dict[str, list[Line]]:
     return models
 
 
-def _kernels(lines: Sequence[Line]) -> list[str]:
-    return _same(line.row.kernel for line in lines if line.row.kernel)
+def _kernels(lines: Sequence[Line], engine: str) -> list[str]:
+    return _same(line.row.kernel for line in lines if line.row.kernel and line.row.engine == engine)
 
 
 def _same(values: Iterable[str]) -> list[str]:

@@ -103,7 +103,7 @@ def test_every_model_has_a_table_of_its_own() -> None:
 def test_kernels_that_differ_stand_in_their_rows() -> None:
     one = shown(report([make_row(), make_row(threads=2)]))
     two = shown(report([make_row(), make_row(threads=2, kernel="default")]))
-    assert "binary kernel indirect\n" in one
+    assert "engine larq (binary kernel indirect)\n" in one
     assert "default or indirect" in two
     assert "kernel" not in next(line for line in one.splitlines() if line.startswith("variant"))
     assert "kernel" in next(line for line in two.splitlines() if line.startswith("variant"))
@@ -172,3 +172,20 @@ def test_milliseconds_have_three_digits(value: float, text: str) -> None:
 )
 def test_sizes_are_decimal(value: int, text: str) -> None:
     assert size(value) == text
+
+
+def test_several_engines_stand_in_their_rows_and_have_no_common_mean() -> None:
+    pairs = [
+        make_row(engine=engine, variant=variant)
+        for engine in ("larq", "native")
+        for variant in ("fp32", "bnn")
+    ]
+    text = shown(report(pairs))
+    assert "engine larq (binary kernel indirect) and native" in text
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith(("larq ", "native "))] == [
+        ["larq", "fp32"],
+        ["larq", "bnn"],
+        ["native", "fp32"],
+        ["native", "bnn"],
+    ]
+    assert "mean of" not in text
