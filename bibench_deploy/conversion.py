@@ -25,7 +25,7 @@ from bibench_deploy.converters.reader.algorithm import algorithm_like
 from bibench_deploy.converters.twin import VARIANT as TWIN
 from bibench_deploy.converters.twin import fp32_twin
 from bibench_deploy.converters.verification import Verification, verify
-from bibench_deploy.errors import InputError, NotDeployableError, VerificationError
+from bibench_deploy.errors import InputError, MissingExtraError, NotDeployableError, VerificationError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
 from bibench_deploy.files import make_folder, write_atomically, write_together
 from bibench_deploy.graph import BinaryGraph, steps
@@ -45,10 +45,15 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An engine that can't take the model, or for which nothing is emitted yet."""
+    """An engine that can't take the model, that nothing is emitted for yet, or that is not installed.
+
+    Attributes:
+        missing: what is not installed; None if that is not the reason.
+    """
 
     engine: str
     assessment: Assessment
+    missing: MissingExtraError | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ def convert(
         InputError: an unknown engine.
         ModelFileError, UnsupportedModelError, DataError, OutputPathError: see the stages.
         NotDeployableError: the model has no binary layer.
+        MissingExtraError: an engine that was asked for is not installed, or none is.
         ConversionError, VerificationError: an artefact failed its audit or computes something else.
         StorageError: the disk is full.
     """
@@ -118,14 +124,20 @@ def convert(
         engine = load_engine(name)
         target = apply_changes(graph, assessment.changes, allowed)
         changes = tuple(change.message for change in assessment.changes)
-        variant = algorithm(graph)
-        progress(f"{graph.source.name}: emitting for {name}")
-        artefacts.append(_artefact(engine, target, variant, folder, evaluation, changes, progress))
+        variants = [(algorithm(graph), target, evaluation, changes)]
         if twin:
-            progress(f"{graph.source.name}: emitting the fp32 twin for {name}")
-            artefacts.append(
-                _artefact(engine, fp32_twin(graph), TWIN, folder, Evaluation((), None), (), progress)
-            )
+            variants.append((TWIN, fp32_twin(graph), Evaluation((), None), ()))
+        try:
+            for variant, model_graph, inputs, made in variants:
+                progress(f"{graph.source.name}: emitting for {name} ({variant})")
+                artefacts.append(_artefact(engine, model_graph, variant, folder, inputs, made, progress))
+        except MissingExtraError as error:
+            if name in engines:
+                raise
+            refused.append(Refusal(name, assessment, error))
+    missing = [refusal.missing for refusal in refused if refusal.missing is not None]
+    if missing and not artefacts:
+        raise missing[0]
     name, layers = graph.source.name, len(graph.binary_layers)
     return Conversion(name, layers, graph, tuple(artefacts), tuple(refused))
 
@@ -290,6 +302,7 @@ def as_json(conversion: Conversion) -> dict[str, Any]:
                     for reason in refusal.assessment.reasons
                 ],
                 "notes": [note.message for note in refusal.assessment.notes],
+                "missing_extra": refusal.missing.extra if refusal.missing else None,
             }
             for refusal in conversion.refused
         ],

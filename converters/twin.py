@@ -14,7 +14,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 
 from bibench_deploy.graph import DOMAIN, BinaryGraph, BinaryLayer, is_binarize, is_binary_layer
-from bibench_deploy.graph.edit import add_constant, replace
+from bibench_deploy.graph.edit import add_constant, is_constant, replace
+
+from .fusion import fuse
 
 VARIANT = "fp32"
 
@@ -26,6 +28,7 @@ def fp32_twin(graph: BinaryGraph) -> BinaryGraph:
         if is_binarize(node):
             _relax(model.graph, node)
         elif is_binary_layer(node):
+            _drop_run_time_factor(model.graph, node)
             _widen(model.graph, node)
     for identifier in [key for key in model.functions if key[0] == DOMAIN]:
         del model.functions[identifier]
@@ -36,8 +39,8 @@ def fp32_twin(graph: BinaryGraph) -> BinaryGraph:
         replaced(layer, kind="float", pad_value=None, mean_shift=False) if layer.kind == "binary" else layer
         for layer in graph.layers
     )
-    source = replaced(graph.source, proto=ir.to_proto(model))
-    return BinaryGraph(model, source, layers)
+    twin = fuse(BinaryGraph(model, graph.source, layers))  # behind a factor that went, a batch-norm was left
+    return replaced(twin, source=replaced(graph.source, proto=ir.to_proto(twin.model)))
 
 
 def _relax(graph: ir.Graph, node: ir.Node) -> None:
@@ -47,6 +50,18 @@ def _relax(graph: ir.Graph, node: ir.Node) -> None:
         for label, limit in (("low", -1.0), ("high", 1.0))
     ]
     _swap(graph, node, ir.node("Clip", [node.inputs[0], *limits], name=f"{node.name}/float"))
+
+
+def _drop_run_time_factor(graph: ir.Graph, node: ir.Node) -> None:
+    """XNOR's K belongs to the algorithm, not to the architecture: a float network has none."""
+    if BinaryLayer(node).scale != "input":
+        return
+    output = node.outputs[0]
+    for user, index in list(output.uses()):
+        other = user.inputs[1 - index] if user.op_type == "Mul" and user.domain == "" else None
+        if other is not None and not is_constant(other):
+            replace(user.outputs[0], output, inherit_name=True)
+            graph.remove(user, safe=True)
 
 
 def _widen(graph: ir.Graph, node: ir.Node) -> None:

@@ -121,6 +121,11 @@ def _print(result: Conversion) -> None:
         _print_artefact(artefact)
     for refusal in result.refused:
         assessment = refusal.assessment
+        if refusal.missing is not None:
+            out.print(
+                f"  [dim]{escape(refusal.missing.message)}: {escape(refusal.missing.remedy or '')}[/dim]"
+            )
+            continue
         if assessment.verdict in ("deployable", "planned"):
             later = [note.message for note in assessment.notes if note.code in _LATER]
             out.print(f"  [dim]{refusal.engine}: {escape(', '.join(later))}[/dim]")

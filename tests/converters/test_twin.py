@@ -103,3 +103,16 @@ def test_the_twin_converts_and_has_no_binary_operator(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         run(emitted, {"x": x})["y"], execute(twin.proto(), {"x": x})["y"], rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_run_time_factor_is_no_part_of_the_twin() -> None:
+    twin = fp32_twin(fuse(read(MODELS / "vgg_xnor_k__ts__latent.onnx")))
+    assert {node.op_type for node in twin.model.graph} == {
+        "Conv",
+        "Clip",
+        "MaxPool",
+        "Flatten",
+        "Gemm",
+        "Mul",
+        "Add",
+    }
