@@ -129,7 +129,8 @@ def convert(
             variants.append((TWIN, fp32_twin(graph), Evaluation((), None), ()))
         try:
             for variant, model_graph, inputs, made in variants:
-                progress(f"{graph.source.name}: emitting for {name} ({variant})")
+                what = "the fp32 twin" if variant == TWIN else variant
+                progress(f"{graph.source.name}: emitting {what} for {name}")
                 artefacts.append(_artefact(engine, model_graph, variant, folder, inputs, made, progress))
         except MissingExtraError as error:
             if name in engines:
