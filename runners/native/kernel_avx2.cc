@@ -26,7 +26,7 @@ struct Avx2 {
   using F = __m256;
   using W = __m256i;
   static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 8;
-  static constexpr bool kBytes = true;
+  static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }
   static BIBENCH_INLINE F set(float x) { return _mm256_set1_ps(x); }

@@ -29,7 +29,7 @@ struct Avx512 {
   using F = __m512;
   using W = __m512i;
   static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingChains = 12;
-  static constexpr bool kBytes = false;
+  static constexpr bool kBytes = false, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
   static BIBENCH_INLINE F set(float x) { return _mm512_set1_ps(x); }

@@ -1,186 +1,29 @@
-// The loops that every kernel shares, written once over an instruction set I, which says
-//   F, W            vectors of I::kLanes floats, and of as many 32-bit words
+// The loops that every kernel shares, written once over an instruction set I (see kernel_epilogue.h), which says
 //   kBinaryTile, kFloatTile, kBlocks   pixels and blocks of 16 filters held in registers
 //   kBytes          count() returns counts per byte (which must be widened before they overflow), or per word
-// It is included only by kernel_*.cc, inside of their region of target options: everything here is a template
-// over I, so that no function compiled for one instruction set can be linked in place of another's.
+//   kExpands        a broadcast from memory costs an instruction: pixels are broadcast once for many filters
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
-#include "bbm.h"
-#include "kernels.h"
-
-#define BIBENCH_INLINE inline __attribute__((always_inline))
-// Arrays of vectors live in registers only where every index is known.
-#if defined(__clang__)
-#define BIBENCH_UNROLL _Pragma("unroll")
-#else
-#define BIBENCH_UNROLL _Pragma("GCC unroll 32")
-#endif
-#define BIBENCH_FOR(i, n) BIBENCH_UNROLL for (int i = 0; i < (n); i++)
+#include "kernel_epilogue.h"
 
 namespace bibench {
 
 template <class I>
-struct Body {
+struct Body : Finish<I> {
   using F = typename I::F;
   using W = typename I::W;
-  static constexpr int kVectors = kBlock / I::kLanes;  // per block
+  using Finish<I>::kVectors;
+  using Finish<I>::finish;
+  using Finish<I>::load_part;
 
-  static BIBENCH_INLINE F load_part(const float* p, int64_t left) {
-    if (left >= I::kLanes) return I::load(p);
-    float lanes[I::kLanes] = {};
-    for (int64_t i = 0; i < left; i++) lanes[i] = p[i];
-    return I::load(lanes);
-  }
-  static BIBENCH_INLINE void store_part(float* p, F v, int64_t left) {
-    if (left >= I::kLanes) return I::store(p, v);
-    float lanes[I::kLanes];
-    I::store(lanes, v);
-    for (int64_t i = 0; i < left; i++) p[i] = lanes[i];
-  }
-
-  static BIBENCH_INLINE F activate(const Epilogue& e, F v, int64_t c) {
-    switch (e.activation) {
-      case bbm::kRelu: return I::max(v, I::set(0.0f));
-      case bbm::kClip: return I::min(I::max(v, I::set(e.low)), I::set(e.high));
-      case bbm::kPRelu: {
-        if (e.shift_in) v = I::add(v, I::load(e.shift_in + c));
-        v = I::prelu(v, I::load(e.slope + c));
-        return e.shift_out ? I::add(v, I::load(e.shift_out + c)) : v;
-      }
-      default: return v;
-    }
-  }
-
-  // One block of one pixel: channels [c, c + left), at most 16.
-  static BIBENCH_INLINE void finish(const Epilogue& e, int64_t n, int64_t y, int64_t x, int64_t c, int64_t left, F* v) {
-    const int64_t in_sample = y * e.width + x;
-    const int64_t at = ((n * e.height + y) * e.width + x) * e.channels + c;
-    uint32_t bits = 0;
-    for (int i = 0; i < kVectors; i++) {
-      const int64_t k = c + i * I::kLanes, rest = left - i * I::kLanes;
-      if (rest <= 0) break;
-      F t = v[i];
-      if (e.multiplier) {
-        const float* m = e.multiplier + in_sample * e.multiplier_pixel + k;
-        t = I::mul(t, e.multiplier_pixel ? load_part(m, rest) : I::load(m));
-      }
-      if (e.factor)
-        t = I::mul(t, I::set(e.factor[n * e.factor_sample + y * e.factor_row + x * e.factor_pixel]));
-      if (e.bias) {
-        const float* b = e.bias + in_sample * e.bias_pixel + k;
-        t = I::add(t, e.bias_pixel ? load_part(b, rest) : I::load(b));
-      }
-      if (e.activation_first) t = activate(e, t, k);
-      if (e.residual) t = I::add(t, load_part(e.residual + at + i * I::kLanes, rest));
-      if (!e.activation_first) t = activate(e, t, k);
-      if (e.out) store_part(e.out + at + i * I::kLanes, t, rest);
-      if (e.bits) bits |= I::below(t, I::load(e.threshold + k)) << (i * I::kLanes);
-    }
-    if (e.bits) {
-      const int64_t block = c / kBlock;
-      bits ^= e.direction[block];
-      if (left < kBlock) bits &= (1u << left) - 1;
-      uint8_t* to = e.bits + n * e.bits_sample + y * e.bits_row + x * e.bits_pixel + block * 2;
-      const uint16_t half = uint16_t(bits);
-      memcpy(to, &half, 2);
-      if (block + 2 == e.bits_halves && c + left == e.channels) memset(to + 2, 0, 2);
-    }
-  }
-
-  template <int P, int V>
-  static BIBENCH_INLINE void activate_tile(const Epilogue& e, F (&t)[P][V], int64_t c) {
-    if (e.activation == bbm::kNoActivation) return;
-    if (e.activation == bbm::kRelu) {
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::max(t[p][v], I::set(0.0f));
-    } else if (e.activation == bbm::kClip) {
-      const F low = I::set(e.low), high = I::set(e.high);
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::min(I::max(t[p][v], low), high);
-    } else {
-      BIBENCH_FOR(v, V) {
-        const F slope = I::load(e.slope + c + v * I::kLanes);
-        if (e.shift_in) {
-          const F shift = I::load(e.shift_in + c + v * I::kLanes);
-          BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], shift);
-        }
-        BIBENCH_FOR(p, P) t[p][v] = I::prelu(t[p][v], slope);
-        if (e.shift_out) {
-          const F shift = I::load(e.shift_out + c + v * I::kLanes);
-          BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], shift);
-        }
-      }
-    }
-  }
-
-  // The same for a whole tile in registers: every decision is taken once for P × B blocks, each channel's constants
-  // are loaded once for P pixels.
-  template <int P, int B>
-  static BIBENCH_INLINE void finish_tile(const Epilogue& e, int64_t n, int64_t y, int64_t x, int64_t c, F (&t)[P][B * kVectors]) {
-    constexpr int V = B * kVectors, L = I::kLanes;
-    const int64_t in_sample = y * e.width + x;
-    const int64_t at = ((n * e.height + y) * e.width + x) * e.channels + c;
-    if (e.multiplier && e.multiplier_pixel == 0) {
-      BIBENCH_FOR(v, V) {
-        const F m = I::load(e.multiplier + c + v * L);
-        BIBENCH_FOR(p, P) t[p][v] = I::mul(t[p][v], m);
-      }
-    } else if (e.multiplier) {
-      const float* m = e.multiplier + in_sample * e.channels + c;
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::mul(t[p][v], I::load(m + p * e.channels + v * L));
-    }
-    if (e.factor) {
-      const float* f = e.factor + n * e.factor_sample + y * e.factor_row + x * e.factor_pixel;
-      BIBENCH_FOR(p, P) {
-        const F factor = I::set(f[p * e.factor_pixel]);
-        BIBENCH_FOR(v, V) t[p][v] = I::mul(t[p][v], factor);
-      }
-    }
-    if (e.bias && e.bias_pixel == 0) {
-      BIBENCH_FOR(v, V) {
-        const F b = I::load(e.bias + c + v * L);
-        BIBENCH_FOR(p, P) t[p][v] = I::add(t[p][v], b);
-      }
-    } else if (e.bias) {
-      const float* b = e.bias + in_sample * e.channels + c;
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(b + p * e.channels + v * L));
-    }
-    if (e.activation_first) activate_tile<P, V>(e, t, c);
-    if (e.residual) {
-      const float* r = e.residual + at;
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(r + p * e.channels + v * L));
-    }
-    if (!e.activation_first) activate_tile<P, V>(e, t, c);
-    if (e.out) {
-      float* out = e.out + at;
-      BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) I::store(out + p * e.channels + v * L, t[p][v]);
-    }
-    if (e.bits) {
-      uint32_t bits[P] = {};
-      BIBENCH_FOR(v, V) {
-        const F threshold = I::load(e.threshold + c + v * L);
-        BIBENCH_FOR(p, P) bits[p] |= I::below(t[p][v], threshold) << (v * L);
-      }
-      const int64_t block = c / kBlock, step = e.bits_pixel;
-      uint32_t direction = e.direction[block];
-      if (B == 2) direction |= uint32_t{e.direction[block + B - 1]} << 16;
-      uint8_t* to = e.bits + n * e.bits_sample + y * e.bits_row + x * step + block * 2;
-      const bool clears = block + B + 1 == e.bits_halves;  // one half is left over, and nobody else's
-      BIBENCH_FOR(p, P) {
-        bits[p] ^= direction;
-        memcpy(to + p * step, &bits[p], 2 * B);
-        if (clears) memset(to + p * step + 2 * B, 0, 2);
-      }
-    }
-  }
+  // 32 KB of a thread's stack: a first-level cache. Deeper convolutions take the other way.
+  static constexpr int64_t kExpandedWords = 8192;
 
   template <int P, int B>
   static BIBENCH_INLINE void finish_blocks(const Convolution& conv, int64_t n, int64_t y, int64_t x, int32_t group,
                                            int32_t block, F (&t)[P][B * kVectors]) {
     const int64_t c = int64_t{block} * kBlock, first = int64_t{group} * conv.group_channels + c;
-    if (c + B * kBlock <= conv.group_channels) return finish_tile<P, B>(conv.epilogue, n, y, x, first, t);
+    if (c + B * kBlock <= conv.group_channels) return Finish<I>::template finish_tile<P, B>(conv.epilogue, n, y, x, first, t);
     F copy[P][B * kVectors];  // the odd block is indexed by numbers known at run time only, and `t` is not to be
     memcpy(copy, t, sizeof copy);
     for (int p = 0; p < P; p++)
@@ -189,6 +32,25 @@ struct Body {
         if (left > 0)
           finish(conv.epilogue, n, y, x + p, first + b * kBlock, left < kBlock ? left : kBlock, &copy[p][b * kVectors]);
       }
+  }
+
+  template <int P, int B>
+  static BIBENCH_INLINE void finish_counts(const Convolution& conv, int64_t n, int64_t y, int64_t x, int32_t group,
+                                           int32_t block, const W (&count)[P][B * kVectors]) {
+    constexpr int V = B * kVectors;
+    const int64_t first = int64_t{group} * conv.group_channels + int64_t{block} * kBlock;
+    F t[P][V];
+    BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::dot(count[p][v], conv.taps);
+    if (conv.correction) {
+      const int64_t row = int64_t{conv.row_class[y]} * conv.column_classes;
+      BIBENCH_FOR(p, P) {
+        const int64_t which = row + conv.column_class[x + p];
+        if (which == 0) continue;
+        const float* correction = conv.correction + which * conv.correction_channels + first;
+        BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(correction + v * I::kLanes));
+      }
+    }
+    finish_blocks<P, B>(conv, n, y, x, group, block, t);
   }
 
   template <int P, int B>
@@ -217,19 +79,66 @@ struct Body {
             count[p][v] = I::zero();
           }
     }
-    const int64_t first = int64_t{group} * conv.group_channels + int64_t{block} * kBlock;
-    F t[P][V];
-    BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::dot(I::kBytes ? total[p][v] : count[p][v], conv.taps);
-    if (conv.correction) {
-      const int64_t row = int64_t{conv.row_class[y]} * conv.column_classes;
-      BIBENCH_FOR(p, P) {
-        const int64_t which = row + conv.column_class[x + p];
-        if (which == 0) continue;
-        const float* correction = conv.correction + which * conv.correction_channels + first;
-        BIBENCH_FOR(v, V) t[p][v] = I::add(t[p][v], I::load(correction + v * I::kLanes));
+    finish_counts<P, B>(conv, n, y, x, group, block, I::kBytes ? total : count);
+  }
+
+  // Words of P pixels, each as a whole vector, in the order of the loop that reads them.
+  template <int P>
+  static BIBENCH_INLINE void expand(const Convolution& conv, const uint32_t* base, uint32_t* to) {
+    for (const Segment *s = conv.segments, *end = s + conv.segment_count; s != end; s++)
+      for (int32_t k = 0; k < s->length; k++)
+        BIBENCH_FOR(p, P) {
+          I::store_words(to, I::set_words(base[s->offset + p * conv.in_pixel + k]));
+          to += I::kLanes;
+        }
+  }
+
+  template <int P>
+  static void expanded_tile(const Convolution& conv, const uint32_t* expanded, const uint32_t* filters, int64_t n,
+                            int64_t y, int64_t x, int32_t group, int32_t block) {
+    W total[P][kVectors], count[P][kVectors];
+    BIBENCH_FOR(p, P) BIBENCH_FOR(v, kVectors) total[p][v] = I::zero();
+    for (int64_t rest = conv.depth; rest > 0; rest -= kMaxSegment) {
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, kVectors) count[p][v] = I::zero();
+      const uint32_t* end = filters + (rest < kMaxSegment ? rest : kMaxSegment) * kBlock;
+      for (; filters != end; filters += kBlock, expanded += P * I::kLanes) {
+        W w[kVectors];
+        BIBENCH_FOR(v, kVectors) w[v] = I::load_words(filters + v * I::kLanes);
+        BIBENCH_FOR(p, P) {
+          const W d = I::load_words(expanded + p * I::kLanes);
+          BIBENCH_FOR(v, kVectors) count[p][v] = I::count(count[p][v], d, w[v]);
+        }
+      }
+      BIBENCH_FOR(p, P) BIBENCH_FOR(v, kVectors) total[p][v] = I::widen(total[p][v], count[p][v]);
+    }
+    finish_counts<P, 1>(conv, n, y, x, group, block, total);
+  }
+
+  template <int P>
+  static void expanded_row(const Convolution& conv, const uint32_t* base, const uint32_t* filters, int64_t n, int64_t y,
+                           int64_t x, int64_t pixels, const Part& part) {
+    if constexpr (P > 0) {
+      if (pixels != P) return expanded_row<P - 1>(conv, base, filters, n, y, x, pixels, part);
+      alignas(64) uint32_t expanded[kExpandedWords];
+      expand<P>(conv, base, expanded);
+      for (int32_t block = part.block0; block < part.block1; block++)
+        expanded_tile<P>(conv, expanded, filters + block * conv.depth * kBlock, n, y, x, part.group, block);
+    }
+  }
+
+  // Pixels outermost: each tile's words are broadcast once and pass by all filters.
+  static void expanded(const Convolution& conv, const Part& part) {
+    const uint32_t* in = static_cast<const uint32_t*>(conv.in) + part.group * conv.in_group;
+    const uint32_t* filters =
+        static_cast<const uint32_t*>(conv.filters) + int64_t{part.group} * conv.group_blocks * conv.depth * kBlock;
+    for (int64_t row = part.row0; row < part.row1; row++) {
+      const int64_t n = row / conv.epilogue.height, y = row % conv.epilogue.height;
+      const uint32_t* line = in + n * conv.in_sample + y * conv.in_row;
+      for (int64_t x = part.x0; x < part.x1; x += conv.tile) {
+        const int64_t pixels = part.x1 - x < conv.tile ? part.x1 - x : conv.tile;
+        expanded_row<I::kBinaryTile>(conv, line + x * conv.in_pixel, filters, n, y, x, pixels, part);
       }
     }
-    finish_blocks<P, B>(conv, n, y, x, group, block, t);
   }
 
   template <int P, int B>
@@ -294,7 +203,11 @@ struct Body {
       }
     }
   }
-  static void binary(const Convolution& conv, const Part& part) { convolve<uint32_t, true>(conv, part); }
+  static void binary(const Convolution& conv, const Part& part) {
+    if constexpr (I::kExpands)
+      if (conv.depth * conv.tile * I::kLanes <= kExpandedWords) return expanded(conv, part);
+    convolve<uint32_t, true>(conv, part);
+  }
   static void dense(const Convolution& conv, const Part& part) { convolve<float, false>(conv, part); }
 
   static void map(const Map& m, int64_t row0, int64_t row1) {
@@ -306,7 +219,7 @@ struct Body {
         for (; c + kBlock <= e.channels; c += kBlock) {
           F v[1][kVectors];
           BIBENCH_FOR(i, kVectors) v[0][i] = I::load(in + c + i * I::kLanes);
-          finish_tile<1, 1>(e, row / e.height, row % e.height, x, c, v);
+          Finish<I>::template finish_tile<1, 1>(e, row / e.height, row % e.height, x, c, v);
         }
         if (c < e.channels) {
           const int64_t left = e.channels - c;
@@ -370,7 +283,7 @@ struct Body {
   }
 
   static constexpr Kernels table(const char* name) {
-    return Kernels{name,      I::kBinaryTile, I::kFloatTile, binary,     dense,
+    return Kernels{name,      I::kBinaryTile, I::kFloatTile, I::kExpands ? 16 : 2, binary,     dense,
                    map,       depthwise,      maximum,       accumulate, ceiling};
   }
 };

@@ -1,8 +1,10 @@
 // AArch64.
 //
-// Binary: a tile is 4 pixels × 16 filters. 16 registers of counts per byte, 4 of filter words, 4 of a pixel's word
-// broadcast (LD1R), 4 for EOR and CNT in progress: 28 of 32. Three instructions (EOR, CNT, ADD) for 128 MACs; a
+// Binary: a tile is 4 pixels × 16 filters. 16 registers of counts per byte, 4 of filter words, 4 of a pixel's word in
+// all four lanes, 4 for EOR and CNT in progress: 28 of 32. Three instructions (EOR, CNT, ADD) for 128 MACs; a
 // byte takes 31 words before it must be widened (UADDLP, UADALP) to the four sums of 32 bits, one a filter.
+// LD1R takes a vector pipe on A72 and A76 beside the load, so words are broadcast once per tile into a first-level
+// cache's worth of stack, and the loop over the filters has nothing but plain loads beside the three instructions.
 // ADD on bytes rather than UADALP in the loop: UADALP runs on one pipe only on A72 and A76.
 // Float: 6 pixels × 16 filters: 24 sums, 4 of filters, 2 broadcast.
 #if defined(__aarch64__)
@@ -16,7 +18,7 @@ struct Neon {
   using F = float32x4_t;
   using W = uint32x4_t;
   static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 12;
-  static constexpr bool kBytes = true;
+  static constexpr bool kBytes = true, kExpands = true;
   static BIBENCH_INLINE F load(const float* p) { return vld1q_f32(p); }
   static BIBENCH_INLINE void store(float* p, F v) { vst1q_f32(p, v); }
   static BIBENCH_INLINE F set(float x) { return vdupq_n_f32(x); }

@@ -13,7 +13,7 @@ struct Portable {
   typedef int32_t S __attribute__((vector_size(16)));
   typedef uint8_t B __attribute__((vector_size(16)));
   static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 2, kFloatTile = 2, kCeilingChains = 4;
-  static constexpr bool kBytes = true;
+  static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { F v; memcpy(&v, p, 16); return v; }
   static BIBENCH_INLINE void store(float* p, F v) { memcpy(p, &v, 16); }
   static BIBENCH_INLINE F set(float x) { return F{x, x, x, x}; }

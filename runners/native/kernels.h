@@ -78,6 +78,7 @@ struct DepthwiseConvolution {
 struct Kernels {
   const char* name;
   int binary_tile, float_tile;  // most pixels of a tile
+  int binary_blocks;            // of filters that a part should hold
   void (*binary)(const Convolution&, const Part&);
   void (*dense)(const Convolution&, const Part&);
   void (*map)(const Map&, int64_t row0, int64_t row1);

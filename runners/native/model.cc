@@ -60,7 +60,7 @@ Model::Model(const std::string& path) {
   mapped_ = true;
   try {
     open_tables();
-    check_operators(*this);
+    work_ = check_operators(*this);
   } catch (const Error& error) {
     munmap(map, size_);
     fail("%s: %s", path.c_str(), error.what());
@@ -70,7 +70,7 @@ Model::Model(const std::string& path) {
 Model::Model(const uint8_t* bytes, size_t size) : bytes_(bytes), size_(size) {
   if (size < sizeof(bbm::Header)) fail("not a .bbm file");
   open_tables();
-  check_operators(*this);
+  work_ = check_operators(*this);
 }
 
 Model::~Model() {

@@ -29,6 +29,8 @@ class Model {
   uint32_t operators() const { return header_->operators; }
   const bbm::Tensor& tensor(uint32_t id) const { return tensors_[id]; }
   const bbm::Operator& op(uint32_t index) const { return operators_[index]; }
+  // Elementary steps of one inference.
+  uint64_t work() const { return work_; }
   const std::vector<uint32_t>& inputs() const { return inputs_; }
   const std::vector<uint32_t>& outputs() const { return outputs_; }
   const char* text(uint32_t offset) const { return strings_ + offset; }
@@ -48,6 +50,7 @@ class Model {
   const uint8_t* bytes_ = nullptr;
   size_t size_ = 0;
   bool mapped_ = false;
+  uint64_t work_ = 0;
   const bbm::Header* header_ = nullptr;
   const bbm::Tensor* tensors_ = nullptr;
   const bbm::Operator* operators_ = nullptr;
@@ -55,8 +58,8 @@ class Model {
   std::vector<uint32_t> inputs_, outputs_;
 };
 
-// Every operator's operands, attributes and shapes, and the order of reading and writing. check.cc
-void check_operators(const Model& model);
+// Every operator's operands, attributes and shapes, and the order of reading and writing; returns the work. check.cc
+uint64_t check_operators(const Model& model);
 
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 

@@ -110,17 +110,18 @@ class ConvolutionStep : public Step {
     if (copies_) copy_padded(pool);
     // Some tiles a thread, so that the last one to finish is not waited for long; but rows stay together where
     // they can, because they share filters.
-    const int64_t pairs = int64_t(ceil_div(uint64_t(conv_.group_blocks), 2));
+    const int32_t blocks = binary_ ? kernels_.binary_blocks : 2;
+    const int64_t chunks = int64_t(ceil_div(uint64_t(conv_.group_blocks), uint64_t(blocks)));
     const int64_t rows = samples_ * conv_.epilogue.height, width = conv_.epilogue.width;
     const int64_t wanted = pool.threads() == 1 ? 1 : pool.threads() * 8;
-    const int64_t split = std::max<int64_t>(1, wanted / (conv_.groups * pairs));
+    const int64_t split = std::max<int64_t>(1, wanted / (conv_.groups * chunks));
     const int64_t row_parts = std::min(rows, split);
     const int64_t row_step = int64_t(ceil_div(uint64_t(rows), uint64_t(row_parts)));
     const int64_t tiles = int64_t(ceil_div(uint64_t(width), uint64_t(conv_.tile)));
     const int64_t x_parts = std::min(tiles, std::max<int64_t>(1, split / row_parts));
     const int64_t x_step = int64_t(ceil_div(uint64_t(tiles), uint64_t(x_parts))) * conv_.tile;
     const auto kernel = binary_ ? kernels_.binary : kernels_.dense;
-    pool.run(conv_.groups * pairs * row_parts * x_parts, [&](int64_t i) {
+    pool.run(conv_.groups * chunks * row_parts * x_parts, [&](int64_t i) {
       Part part;
       part.x0 = i % x_parts * x_step;
       part.x1 = std::min(width, part.x0 + x_step);
@@ -128,9 +129,9 @@ class ConvolutionStep : public Step {
       part.row0 = i % row_parts * row_step;
       part.row1 = std::min(rows, part.row0 + row_step);
       i /= row_parts;
-      part.block0 = int32_t(i % pairs) * 2;
-      part.block1 = std::min(part.block0 + 2, conv_.group_blocks);
-      part.group = int32_t(i / pairs);
+      part.block0 = int32_t(i % chunks) * blocks;
+      part.block1 = std::min(part.block0 + blocks, conv_.group_blocks);
+      part.group = int32_t(i / chunks);
       kernel(conv_, part);
     });
     stage_.end(pool);
