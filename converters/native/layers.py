@@ -28,7 +28,7 @@ from .nodes import (
 #: What may stand between a Binarize and the binary layer: it gives ±1 from ±1.
 BETWEEN = frozenset(
     {
-        "Concat", "Expand", "Flatten", "GlobalMaxPool", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Split",
+        "Concat", "Expand", "Flatten", "GlobalMaxPool", "MaxPool", "Pad", "Reshape", "Slice", "Split",
         "Squeeze", "Transpose", "Unsqueeze",
     }
 )  # fmt: skip

@@ -12,6 +12,8 @@ from bibench_deploy.converters import capabilities
 from bibench_deploy.converters.capabilities import Gemm, known_engines, load, parse
 from bibench_deploy.converters.kernel_limits import gemm_words
 from bibench_deploy.converters.larq.emitter import HANDLERS
+from bibench_deploy.converters.native.emitter import HANDLERS as NATIVE_HANDLERS
+from bibench_deploy.converters.native.layers import BETWEEN
 from bibench_deploy.errors import InputError
 
 LARQ = files("bibench_deploy.converters.larq").joinpath("capabilities.toml").read_text(encoding="utf-8")
@@ -22,6 +24,7 @@ LARQ = files("bibench_deploy.converters.larq").joinpath("capabilities.toml").rea
     [
         ("larq", ("none", "channel"), "FP32", True, False, True),
         ("dabnn", ("none", "channel"), "FP32", True, False, False),
+        ("native", ("none", "channel", "spatial", "input"), "FP32", True, True, True),  # a third row to it
     ],
 )
 def test_the_papers_table_4(
@@ -35,12 +38,17 @@ def test_the_papers_table_4(
 
 def test_engines_in_the_order_of_the_paper() -> None:
     assert known_engines()[:3] == ["larq", "dabnn", "native"]
-    assert [load(engine).status for engine in known_engines()[:3]] == ["available", "check-only", "planned"]
+    assert [load(engine).status for engine in known_engines()[:3]] == ["available", "check-only", "available"]
 
 
 def test_larqs_operators_are_those_of_its_emitter() -> None:
     lowered = {op for domain, op in HANDLERS if not domain}
     assert load("larq").operators.taken == lowered
+
+
+def test_natives_operators_are_those_of_its_emitter() -> None:
+    assert load("native").operators.taken == {op for domain, op in NATIVE_HANDLERS if not domain}
+    assert set(load("native").binary.between_sign_and_layer) == BETWEEN
 
 
 @pytest.mark.parametrize("engine", ["larq", "dabnn", "native"])
@@ -67,6 +75,8 @@ def test_every_named_operator_is_one_that_the_engine_takes(engine: str) -> None:
         ("dabnn", -1.0, "native"),
         ("dabnn", 1.0, "negated"),
         ("dabnn", 0.0, "border-constant"),
+        ("native", 0.0, "native"),
+        ("native", 0.5, "native"),
     ],
 )
 def test_how_each_padding_is_computed(engine: str, value: float, how: str) -> None:

@@ -583,8 +583,27 @@ def test_one_reason_without_a_way_out_decides(allows: list[str | None], expected
 
 
 def test_a_planned_engine_is_never_deployable() -> None:
-    judged = assess(conv(), NATIVE)
+    judged = assess(conv(), NATIVE.model_copy(update={"status": "planned"}))
     assert (judged.verdict, judged.reasons) == ("planned", ())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": "input"},
+        {"scale": "spatial", "multiplier": RNG.normal(size=(64, 8, 8)).astype(np.float32)},
+        {"mean_shift": 1},
+        {"pad_value": 0.25},
+        {"dilation": 2, "pads": (2, 2, 2, 2)},
+        {"pads": (1, 0, 1, 0)},
+        {"group": 4},
+        {"channels": 3, "outputs": 5},
+        {"batch": 3},
+    ],
+    ids=str,
+)
+def test_the_native_engine_has_no_such_limits(options: dict[str, Any]) -> None:
+    assert assess(conv(**options), NATIVE).verdict == "deployable"
 
 
 def test_a_model_without_binary_layers_is_refused_by_every_engine() -> None:
