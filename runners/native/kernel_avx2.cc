@@ -25,7 +25,7 @@ namespace bibench {
 struct Avx2 {
   using F = __m256;
   using W = __m256i;
-  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 8;
+  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingWords = 2;
   static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }
@@ -46,6 +46,7 @@ struct Avx2 {
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const W*>(p)); }
   static BIBENCH_INLINE void store_words(uint32_t* p, W v) { _mm256_storeu_si256(reinterpret_cast<W*>(p), v); }
   static BIBENCH_INLINE W set_words(uint32_t x) { return _mm256_set1_epi32(int(x)); }
+  static BIBENCH_INLINE void hide(W& v) { asm volatile("" : "+x"(v)); }
   static BIBENCH_INLINE W count(W sum, W a, W b) {
     const W table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
     const W mask = _mm256_set1_epi8(15), x = _mm256_xor_si256(a, b);

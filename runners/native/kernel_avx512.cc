@@ -28,7 +28,7 @@ namespace bibench {
 struct Avx512 {
   using F = __m512;
   using W = __m512i;
-  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingChains = 12;
+  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingWords = 6;
   static constexpr bool kBytes = false, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
@@ -47,6 +47,7 @@ struct Avx512 {
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static BIBENCH_INLINE void store_words(uint32_t* p, W v) { _mm512_storeu_si512(p, v); }
   static BIBENCH_INLINE W set_words(uint32_t x) { return _mm512_set1_epi32(int(x)); }
+  static BIBENCH_INLINE void hide(W& v) { asm volatile("" : "+v"(v)); }
   static BIBENCH_INLINE W count(W sum, W a, W b) {
     return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_xor_si512(a, b)));
   }

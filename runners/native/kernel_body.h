@@ -265,14 +265,18 @@ struct Body : Finish<I> {
     for (; i < n; i++) y[i] += x[i];
   }
 
-  // What one core can do at best: nothing but xor, popcount and add on registers. The sums feed the next round,
-  // so that no compiler can take the loop apart.
+  // What one core can do at best: nothing but xor, popcount and add on registers. hide() makes words seem new in every
+  // round, so that no compiler can take the loop apart, at the cost of no instruction.
   static double ceiling(int64_t rounds) {
-    constexpr int N = I::kCeilingChains;
-    W sum[N];
-    const W a = I::set_words(0x9e3779b9u);
-    BIBENCH_FOR(i, N) sum[i] = I::set_words(uint32_t(i));
-    for (int64_t r = 0; r < rounds; r++) BIBENCH_FOR(i, N) sum[i] = I::count(sum[i], a, sum[i]);
+    constexpr int A = I::kCeilingWords, N = 2 * A;
+    W sum[N], a[A], w[2];
+    BIBENCH_FOR(i, N) sum[i] = I::zero();
+    BIBENCH_FOR(i, A) a[i] = I::set_words(0x9e3779b9u * uint32_t(i + 1));
+    BIBENCH_FOR(i, 2) w[i] = I::set_words(0x85ebca6bu * uint32_t(i + 1));
+    for (int64_t r = 0; r < rounds; r++) {
+      BIBENCH_FOR(i, A) I::hide(a[i]);
+      BIBENCH_FOR(i, N) sum[i] = I::count(sum[i], a[i % A], w[i / A]);
+    }
     uint32_t lanes[I::kLanes], keep = 0;
     BIBENCH_FOR(i, N) {
       I::store_words(lanes, sum[i]);

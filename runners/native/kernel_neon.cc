@@ -17,7 +17,7 @@ namespace bibench {
 struct Neon {
   using F = float32x4_t;
   using W = uint32x4_t;
-  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingChains = 12;
+  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingWords = 6;
   static constexpr bool kBytes = true, kExpands = true;
   static BIBENCH_INLINE F load(const float* p) { return vld1q_f32(p); }
   static BIBENCH_INLINE void store(float* p, F v) { vst1q_f32(p, v); }
@@ -36,6 +36,7 @@ struct Neon {
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return vld1q_u32(p); }
   static BIBENCH_INLINE void store_words(uint32_t* p, W v) { vst1q_u32(p, v); }
   static BIBENCH_INLINE W set_words(uint32_t x) { return vdupq_n_u32(x); }
+  static BIBENCH_INLINE void hide(W& v) { asm volatile("" : "+w"(v)); }
   static BIBENCH_INLINE W count(W sum, W a, W b) {
     return vreinterpretq_u32_u8(
         vaddq_u8(vreinterpretq_u8_u32(sum), vcntq_u8(vreinterpretq_u8_u32(veorq_u32(a, b)))));

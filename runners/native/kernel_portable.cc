@@ -12,7 +12,7 @@ struct Portable {
   typedef uint32_t W __attribute__((vector_size(16)));
   typedef int32_t S __attribute__((vector_size(16)));
   typedef uint8_t B __attribute__((vector_size(16)));
-  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 2, kFloatTile = 2, kCeilingChains = 4;
+  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 2, kFloatTile = 2, kCeilingWords = 2;
   static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { F v; memcpy(&v, p, 16); return v; }
   static BIBENCH_INLINE void store(float* p, F v) { memcpy(p, &v, 16); }
@@ -35,6 +35,7 @@ struct Portable {
   static BIBENCH_INLINE W load_words(const uint32_t* p) { W v; memcpy(&v, p, 16); return v; }
   static BIBENCH_INLINE void store_words(uint32_t* p, W v) { memcpy(p, &v, 16); }
   static BIBENCH_INLINE W set_words(uint32_t x) { return W{x, x, x, x}; }
+  static BIBENCH_INLINE void hide(W& v) { asm volatile("" : : "g"(&v) : "memory"); }
   static BIBENCH_INLINE W count(W sum, W a, W b) {
     W x = a ^ b;
     x = x - ((x >> 1) & set_words(0x55555555u));
