@@ -91,7 +91,7 @@ void Engine::lay_out() {
       b.bytes = uint64_t{b.n} * b.h * b.w * b.c * 4;
       continue;
     }
-    const unsigned __int128 words = (unsigned __int128)(b.n) * uint64_t(b.top + b.h + b.bottom) *
+    const double words = double(b.n) * uint64_t(b.top + b.h + b.bottom) *
                                     uint64_t(b.left + b.w + b.right) * b.words;
     if (words > kMaxTensorBytes / 4) fail("refused: tensor %.80s needs more than 1 GiB", model_.name(id));
     b.bytes = uint64_t(words) * 4;

@@ -59,7 +59,7 @@ struct Avx2 {
     return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   static BIBENCH_INLINE F dot(W count, float taps) {
-    return _mm256_sub_ps(_mm256_set1_ps(taps), _mm256_cvtepi32_ps(_mm256_add_epi32(count, count)));
+    return _mm256_fnmadd_ps(_mm256_set1_ps(2.0f), _mm256_cvtepi32_ps(count), _mm256_set1_ps(taps));  // exact
   }
 };
 

@@ -53,7 +53,7 @@ struct Avx512 {
   }
   static BIBENCH_INLINE W widen(W, W count) { return count; }
   static BIBENCH_INLINE F dot(W count, float taps) {
-    return _mm512_sub_ps(_mm512_set1_ps(taps), _mm512_cvtepi32_ps(_mm512_add_epi32(count, count)));
+    return _mm512_fnmadd_ps(_mm512_set1_ps(2.0f), _mm512_cvtepi32_ps(count), _mm512_set1_ps(taps));  // exact
   }
 };
 

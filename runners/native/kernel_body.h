@@ -187,12 +187,12 @@ struct Body : Finish<I> {
   static BIBENCH_INLINE void convolve(const Convolution& conv, const Part& part) {
     const T* in = static_cast<const T*>(conv.in) + part.group * conv.in_group;
     const T* filters = static_cast<const T*>(conv.filters) + int64_t{part.group} * conv.group_blocks * conv.depth * kBlock;
-    // Filters outermost: a block stays in the first-level cache while the rows pass by.
-    for (int32_t block = part.block0; block < part.block1; block += I::kBlocks) {
-      const T* w = filters + block * conv.depth * kBlock;
-      for (int64_t row = part.row0; row < part.row1; row++) {
-        const int64_t n = row / conv.epilogue.height, y = row % conv.epilogue.height;
-        const T* line = in + n * conv.in_sample + y * conv.in_row;
+    // A part holds no more filters than stay in the first-level cache while its rows pass by.
+    for (int64_t row = part.row0; row < part.row1; row++) {
+      const int64_t n = row / conv.epilogue.height, y = row % conv.epilogue.height;
+      const T* line = in + n * conv.in_sample + y * conv.in_row;
+      for (int32_t block = part.block0; block < part.block1; block += I::kBlocks) {
+        const T* w = filters + block * conv.depth * kBlock;
         for (int64_t x = part.x0; x < part.x1; x += conv.tile) {
           const int64_t pixels = part.x1 - x < conv.tile ? part.x1 - x : conv.tile;
           if constexpr (kBinary)

@@ -45,7 +45,7 @@ struct Neon {
     return vpadalq_u16(total, vpaddlq_u8(vreinterpretq_u8_u32(count)));
   }
   static BIBENCH_INLINE F dot(W count, float taps) {
-    return vsubq_f32(vdupq_n_f32(taps), vcvtq_f32_u32(vaddq_u32(count, count)));
+    return vfmsq_n_f32(vdupq_n_f32(taps), vcvtq_f32_u32(count), 2.0f);  // exact
   }
 };
 

@@ -10,6 +10,7 @@ namespace bibench {
 namespace {
 
 constexpr uint64_t kMaxCorrection = uint64_t{1} << 32;
+constexpr int64_t kFilterBytes = 16384;  // half of a first-level cache
 
 // The rows (or columns) of the output by which of the kernel's taps fall into the padding. Class 0: none does.
 struct Classes {
@@ -50,7 +51,7 @@ class ConvolutionStep : public Step {
     bottom_ = after(0, stage_.height_, x_.h, top_);
     right_ = after(1, stage_.width_, x_.w, left_);
     copies_ = !binary_ && (top_ | left_ | bottom_ | right_) != 0;
-    const unsigned __int128 padded = (unsigned __int128)(x_.n) * uint64_t(top_ + x_.h + bottom_) *
+    const double padded = double(x_.n) * uint64_t(top_ + x_.h + bottom_) *
                                      uint64_t(left_ + x_.w + right_) * x_.c * 4;
     if (copies_ && padded > kMaxTensorBytes) fail("refused: a padded input of more than 1 GiB");
     padded_bytes_ = copies_ ? uint64_t(padded) : 0;
@@ -110,7 +111,8 @@ class ConvolutionStep : public Step {
     if (copies_) copy_padded(pool);
     // Some tiles a thread, so that the last one to finish is not waited for long; but rows stay together where
     // they can, because they share filters.
-    const int32_t blocks = binary_ ? kernels_.binary_blocks : 2;
+    const int64_t fitting = kFilterBytes / (conv_.depth * kBlock * 4) / 2 * 2;
+    const int32_t blocks = int32_t(std::max<int64_t>(fitting, binary_ ? kernels_.binary_blocks : 2));
     const int64_t chunks = int64_t(ceil_div(uint64_t(conv_.group_blocks), uint64_t(blocks)));
     const int64_t rows = samples_ * conv_.epilogue.height, width = conv_.epilogue.width;
     const int64_t wanted = pool.threads() == 1 ? 1 : pool.threads() * 8;
@@ -165,7 +167,7 @@ class ConvolutionStep : public Step {
     const Classes columns(x_.w, stage_.width_, kw, a[bbm::kStrideW], a[bbm::kDilationW], left_);
     row_class_ = rows.of, column_class_ = columns.of;
     const int64_t channels = filters_.dims[0], padded = channels + 2 * kBlock;
-    const unsigned __int128 work = (unsigned __int128)(rows.outside.size() * columns.outside.size()) *
+    const double work = double(rows.outside.size()) * double(columns.outside.size()) *
                                    uint64_t(kh * kw) * uint64_t(padded);
     if (work > kMaxCorrection) fail("refused: a padding of too many kinds");
     std::vector<float> sums(size_t(kh * kw * channels));  // of the weights of each tap

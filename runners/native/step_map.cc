@@ -48,7 +48,7 @@ class DepthwiseStep : public Step {
     width_ = std::max<int64_t>(int64_t{a[bbm::kPadLeft]} + x_.w,
                                (stage_.width_ - 1) * a[bbm::kStrideW] + (int64_t{filters_.dims[2]} - 1) * a[bbm::kDilationW] + 1);
     copies_ = height_ != x_.h || width_ != x_.w;
-    const unsigned __int128 bytes = (unsigned __int128)(x_.n) * uint64_t(height_) * uint64_t(width_) * x_.c * 4;
+    const double bytes = double(x_.n) * uint64_t(height_) * uint64_t(width_) * x_.c * 4;
     if (copies_ && bytes > kMaxTensorBytes) fail("refused: a padded input of more than 1 GiB");
     bytes_ = copies_ ? uint64_t(bytes) : 0;
   }
