@@ -159,6 +159,18 @@ def test_mutants_are_refused_or_run(engine: Path, tmp_path: Path, seed: int) -> 
         refused(result)
 
 
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bbm"))
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_what_the_fuzzer_found_worth_keeping(engine: Path, tmp_path: Path, path: Path) -> None:
+    """runners/native/fuzz/fuzz_model.cc says how to look for more."""
+    data = b"BBM\0\r\n\x1a\n" + path.read_bytes()[8:]
+    result = outcome(engine, sealed(data), tmp_path)
+    if result.returncode != 0:
+        refused(result)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_mutants_under_sanitizers(tmp_path: Path, seed: int) -> None:
