@@ -136,7 +136,7 @@ def build(name: str, folder: Path | None = None, progress: Progress = lambda mes
     if path.is_file():
         return path
     make_folder(path.parent)
-    progress(f"building {PROGRAM} for {name} with {chain.version} (once, about half a minute)")
+    progress(f"building {PROGRAM} for {name} with {chain.version} (once; a first cross build takes minutes)")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as scratch:
         built = Path(scratch) / PROGRAM
         try:

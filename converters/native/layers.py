@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import onnx_ir as ir
 
@@ -24,6 +27,8 @@ from .nodes import (
     shape_of,
     text,
 )
+
+T = TypeVar("T")
 
 #: What may stand between a Binarize and the binary layer: it gives ±1 from ±1.
 BETWEEN = frozenset(
@@ -219,6 +224,6 @@ def _image_kernel(weight: Array) -> Array:
     return weight[:, :, None, :] if weight.ndim == 3 else weight
 
 
-def _two(values: tuple, missing: object) -> tuple:  # type: ignore[type-arg]
+def _two(values: Sequence[T], missing: T) -> tuple[T, T]:
     """One entry per spatial axis as (for H, for W)."""
-    return (missing, *values) if len(values) == 1 else tuple(values)
+    return (missing, values[0]) if len(values) == 1 else (values[0], values[1])

@@ -1,0 +1,114 @@
+"""Sessions of the native engine: computing, timing, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bibench_deploy.conversion import convert
+from bibench_deploy.converters import native
+from bibench_deploy.converters.engine import Emitted
+from bibench_deploy.converters.fusion import fuse
+from bibench_deploy.converters.reader import read
+from bibench_deploy.errors import DataError, EngineError, MissingExtraError
+from bibench_deploy.evaluation_data import random_rows
+from bibench_deploy.runners import native_build
+from bibench_deploy.runners.base import TimesItself
+from bibench_deploy.runners.native_engine import NativeSession
+from bibench_deploy.runners.timing import StopRule
+from bibench_deploy.runners.worker import serve
+
+MODEL = Path(__file__).parents[1] / "fixtures" / "models" / "vgg_one_pad__ts__latent.onnx"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program() -> None:
+    try:
+        native_build.program()
+    except MissingExtraError:
+        pytest.skip("neither a C++ compiler nor ziglang is here")
+
+
+@pytest.fixture(scope="module")
+def emitted() -> Emitted:
+    return native.emit(fuse(read(MODEL)))
+
+
+def opened(emitted: Emitted, data: bytes | None = None, threads: int = 1) -> NativeSession:
+    return NativeSession(data or emitted.data, emitted.inputs, emitted.outputs, threads)
+
+
+def test_a_session_computes_the_same_as_often_as_it_is_asked(emitted: Emitted) -> None:
+    session = opened(emitted)
+    rows = random_rows(fuse(read(MODEL)))[:3]
+    first = [session.run(row)["logits"] for row in rows]
+    again = [session.run(row)["logits"] for row in reversed(rows)][::-1]
+    assert first[0].shape == (1, 10)
+    assert not np.array_equal(first[0], first[1])
+    np.testing.assert_array_equal(first, again)
+
+
+def test_it_times_itself(emitted: Emitted) -> None:
+    session = opened(emitted)
+    assert isinstance(session, TimesItself)
+    samples = session.samples(StopRule(0.0, 7))
+    assert len(samples) == 7
+    assert all(sample > 0 for sample in samples)
+
+
+def test_inputs_of_another_shape_are_refused(emitted: Emitted) -> None:
+    with pytest.raises(DataError, match="its shape is"):
+        opened(emitted).run({"input": np.zeros((1, 1, 27, 28), np.float32)})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_a_file_that_was_cut_off_is_one_message(emitted: Emitted, share: float) -> None:
+    with pytest.raises(EngineError, match=r"^bibench-run: .") as caught:
+        opened(emitted, emitted.data[: int(len(emitted.data) * share)] or b"\n")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("place", [0, 9, 40, 200, 3000, -1])
+def test_a_file_with_a_flipped_byte_is_one_message(emitted: Emitted, place: int) -> None:
+    damaged = bytearray(emitted.data)
+    damaged[place] ^= 0x10
+    with pytest.raises(EngineError, match=r"^bibench-run: .") as caught:
+        opened(emitted, bytes(damaged))
+    assert "\n" not in caught.value.message
+
+
+def test_a_process_that_dies_is_an_error(emitted: Emitted) -> None:
+    session = opened(emitted)
+    (row,) = random_rows(fuse(read(MODEL)))[:1]
+    session.run(row)
+    assert session._process is not None
+    session._process.kill()
+    session._process.wait()
+    with pytest.raises(EngineError, match="killed by signal 9"):
+        session.run(row)
+
+
+def test_nothing_is_left_behind(emitted: Emitted) -> None:
+    session = opened(emitted)
+    (row,) = random_rows(fuse(read(MODEL)))[:1]
+    session.run(row)
+    process, folder = session._process, Path(session._folder.name)
+    assert process is not None
+    assert folder.is_dir()
+    del session
+    assert process.returncode is not None
+    assert not folder.exists()
+
+
+def test_the_worker_measures_an_artefact(tmp_path: Path) -> None:
+    (artefact,) = convert(MODEL, tmp_path, engines=["native"], twin=False).artefacts
+    answers = StringIO()
+    job = {"artefact": str(artefact.path), "threads": 1}
+    serve(StringIO(f"{json.dumps(job)}\n" + json.dumps({"seconds": 0.0, "runs": 5}) + "\n"), answers)
+    opening, turn = (json.loads(line) for line in answers.getvalue().splitlines())
+    assert opening["kernel"] in ("portable", "avx2", "avx512", "neon")
+    assert len(turn["samples_ns"]) == 5
