@@ -90,7 +90,7 @@ class Checker {
     map_constant(bbm::kMultiplier, out);
     map_constant(bbm::kBias, out);
     if (has(bbm::kFactor)) {
-      const uint32_t* d = dims(float_input(bbm::kFactor));
+      const uint32_t* d = dims(float_input(bbm::kFactor, true));
       for (int i = 0; i < 3; i++) need(d[i] == out[i] || d[i] == 1, "shape of the factor");
       need(d[3] == 1, "shape of the factor");
     }

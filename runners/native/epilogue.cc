@@ -58,11 +58,11 @@ Epilogue EpilogueStage::bind(const Engine& engine, uint8_t* scratch) {
     e.bias_pixel = channels_;
   }
   if (op_.in[bbm::kFactor] != bbm::kNone) {
-    const Buffer& f = engine.buffer(op_.in[bbm::kFactor]);
-    e.factor = f.floats();
-    e.factor_pixel = f.w > 1;
-    e.factor_row = f.h > 1 ? f.w : 0;
-    e.factor_sample = f.n > 1 ? int64_t{f.h} * f.w : 0;
+    const uint32_t* f = engine.model().tensor(op_.in[bbm::kFactor]).dims;
+    e.factor = engine.floats(op_.in[bbm::kFactor]);
+    e.factor_pixel = f[2] > 1;
+    e.factor_row = f[1] > 1 ? f[2] : 0;
+    e.factor_sample = f[0] > 1 ? int64_t{f[1]} * f[2] : 0;
   }
   if (op_.in[bbm::kResidual] != bbm::kNone) e.residual = engine.floats(op_.in[bbm::kResidual]);
   e.activation = op_.ints[bbm::kActivationKind];

@@ -47,6 +47,10 @@ class PoolStep : public Step {
       for (int64_t ky = v.first; ky < v.last; ky++)
         for (int64_t kx = h.first; kx < h.last; kx++) {
           const float* from = x_.floats() + ((n * x_.h + v.start + ky * dh) * x_.w + h.start + kx * dw) * channels;
+          if (channels == 1) {  // XNOR's K: a call would cost more than the value
+            to[0] = mean ? to[0] + from[0] : from[0] > to[0] ? from[0] : to[0];
+            continue;
+          }
           (mean ? kernels_.accumulate : kernels_.maximum)(to, from, channels);
         }
       if (!mean) continue;

@@ -175,7 +175,7 @@ def activation(v: np.ndarray, kind: int, slope: np.ndarray, shift: np.ndarray) -
 
 @pytest.mark.parametrize("kind", [0, 1, 2, 3])
 @pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("form", ["channel", "map", "factor", "scalar factor"])
+@pytest.mark.parametrize("form", ["channel", "map", "factor", "scalar factor", "constant factor"])
 @pytest.mark.parametrize("o", [24, 64])
 def test_epilogue_is_the_same_bits_everywhere(
     tmp_path: Path, engine: Path, isa: str, kind: int, first: int, form: str, o: int
@@ -188,7 +188,8 @@ def test_epilogue_is_the_same_bits_everywhere(
     shape = (1, 6, 9, o) if form == "map" else (1, 1, 1, o)
     multiplier = rng.normal(size=shape).astype(np.float32) * np.float32(0.1)
     bias = rng.normal(size=shape).astype(np.float32)
-    factor = rng.uniform(0.5, 2, (2, 6, 9, 1) if form == "factor" else (2, 1, 1, 1)).astype(np.float32)
+    factor_shape = {"factor": (2, 6, 9, 1), "constant factor": (1, 6, 9, 1)}.get(form, (2, 1, 1, 1))
+    factor = rng.uniform(0.5, 2, factor_shape).astype(np.float32)
     slope, shift, threshold = (rng.normal(size=o).astype(np.float32) for _ in range(3))
     signs, more = rng.choice([-1, 1], (o, 64, 3, 3)), rng.choice([-1, 1], (16, o, 3, 3))
 
@@ -220,7 +221,7 @@ def test_epilogue_is_the_same_bits_everywhere(
         10: bbm.channels(direction),
     }
     if "factor" in form:
-        inputs[4] = fi
+        inputs[4] = bbm.constant(factor, factor_shape) if form == "constant factor" else fi
     bbm.operator(
         BCONV, inputs, {0: y, 1: t}, {**geometry(case), 9: kind, 10: first}, {0: 0.0, 1: -1.0, 2: 1.0}
     )
