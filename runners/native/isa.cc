@@ -2,6 +2,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "error.h"
 #include "kernels.h"
 
@@ -14,22 +18,37 @@ struct Choice {
 };
 
 #if defined(__x86_64__)
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vpopcntdq");
-}
+// Asked of the CPU itself: __builtin_cpu_supports() answers no to everything in a static musl build by zig.
+struct X86 {
+  bool avx2 = false, avx512 = false;
+
+  X86() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    const bool fma = c >> 12 & 1, saves = c >> 27 & 1;
+    if (!saves) return;
+    unsigned low, high;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    const bool ymm = (low & 0x06) == 0x06, zmm = (low & 0xe6) == 0xe6;  // that the system keeps when it switches
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    avx2 = ymm && fma && (b >> 5 & 1);
+    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    avx512 = avx2 && zmm && (b & f_dq_bw_vl) == f_dq_bw_vl && (c >> 14 & 1);  // VPOPCNTDQ
+  }
+};
 #endif
 
 }  // namespace
 
 const Kernels& choose_kernels() {
+#if defined(__x86_64__)
+  const X86 cpu;
+#endif
   // Fastest first.
   const Choice choices[] = {
 #if defined(__x86_64__)
-      {&kAvx512, has_avx512()},
-      {&kAvx2, has_avx2()},
+      {&kAvx512, cpu.avx512},
+      {&kAvx2, cpu.avx2},
 #elif defined(__aarch64__)
       {&kNeon, true},
 #endif
