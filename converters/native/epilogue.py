@@ -14,21 +14,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from bibench_deploy.graph import BinaryLayer, Step, is_binarize, is_binary_layer
+from bibench_deploy.graph import Step, is_binarize
 
 from .bbm import DType, Op
-from .layout import Held, has_spatial_form
+from .layout import Held
 from .lowering import Lowering
-from .nodes import constant, constant_of, name_of, number, refusal, shape_of
-
-Doubles = npt.NDArray[np.float64]
+from .nodes import constant_of, name_of, number, shape_of
+from .steps import (
+    LARGEST,
+    Doubles,
+    binarize,
+    clip_bounds,
+    groups_of,
+    is_vector,
+    one_affine,
+    per_channel,
+    same_step,
+    step_constants,
+)
 
 NONE, RELU, CLIP, PRELU = 0, 1, 2, 3
-#: A clip without a bound.
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass
@@ -257,7 +264,7 @@ class Epilogue:
         low, dims = self.low, self.held.dims
         steps = self._steps()
         served = steps[0] if steps else None
-        group = [step for step in steps if served is not None and _same_step(step, served)]
+        group = [step for step in steps if served is not None and same_step(step, served)]
         rest = [step for step in steps if step not in group]
         users = [use.node for use in self.value.uses()]
         stored = (
@@ -272,7 +279,7 @@ class Epilogue:
         groups = 1
         threshold = direction = None
         if served is not None:
-            groups = _groups_of(served)
+            groups = groups_of(served)
             bits = low.activation(name_of(served.outputs[0]), dims, DType.BITS, groups)
             threshold, direction = step_constants(self.low, served, self.held)
         inputs = [
@@ -333,87 +340,3 @@ class Epilogue:
 
     def _channel(self, array: Doubles | None) -> int | None:
         return None if array is None else self.low.vector(array, self.held.dims[3])
-
-
-def binarize(low: Lowering, node: ir.Node, held: Held) -> None:
-    """A step on a stored value, with those on the same value that have the same threshold."""
-    if not per_channel(node, held):
-        held = low.spatial(held) if held.form == "plain" and has_spatial_form(held.shape) else low.plain(held)
-        if not per_channel(node, held):
-            raise refusal(node, "its threshold varies over more than channels")
-    groups = _groups_of(node)
-    bits = low.activation(name_of(node.outputs[0]), held.dims, DType.BITS, groups)
-    threshold, direction = step_constants(low, node, held)
-    inputs = [low.float_of(held), *[None] * 8, threshold, direction]
-    low.add(Op.MAP, name_of(node.outputs[0]), inputs, [None, bits])
-    low.put(node.outputs[0], held.of(None, {groups: bits}))
-    low.skip(node)
-
-
-def per_channel(step: ir.Node, held: Held) -> bool:
-    """Whether a step's threshold varies over the tensor's channels alone."""
-    return all(is_vector(held.constant(constant(step, index))) for index in (1, 2))
-
-
-def step_constants(low: Lowering, step: ir.Node, held: Held) -> tuple[int, int | None]:
-    """Threshold and direction of a step as constants; no direction where it is +1."""
-    channels = held.dims[3]
-    threshold, direction = (held.constant(constant(step, index)) for index in (1, 2))
-    if (direction == 1).all():
-        return low.vector(threshold, channels), None
-    return low.vector(threshold, channels), low.vector(direction, channels)
-
-
-def clip_bounds(node: ir.Node) -> tuple[float, float] | None:
-    """Bounds of a Relu or a Clip by constants; None for anything else."""
-    if node.domain != "" or node.op_type not in ("Relu", "Clip"):
-        return None
-    if node.op_type == "Relu":
-        return 0.0, LARGEST
-    bounds = [-LARGEST, LARGEST]
-    for index in (1, 2):
-        value = node.inputs[index] if index < len(node.inputs) else None
-        if value is None:
-            continue
-        array = constant_of(value)
-        if array is None or array.size != 1:
-            return None
-        bounds[index - 1] = float(np.clip(array.astype(np.float64).reshape(()), -LARGEST, LARGEST))
-    return bounds[0], bounds[1]
-
-
-def one_affine(op: str, index: int, array: Doubles) -> tuple[Doubles | None, Doubles | None]:
-    """(scale, shift) of an operation with a constant, as a function of its operand number ``index``."""
-    one, zero = np.ones((1,) * 4), np.zeros((1,) * 4)
-    if op == "Add":
-        return one, array
-    if op == "Sub":
-        return (one, -array) if index == 0 else (-one, array)
-    if op == "Mul":
-        return array, zero
-    if index == 0 and (array != 0).all():
-        return 1 / array, zero
-    return None, None
-
-
-def is_vector(array: npt.NDArray[np.generic]) -> bool:
-    """Whether a constant of four axes varies over channels at most."""
-    return array.shape[:3] == (1, 1, 1)
-
-
-def _same_step(a: ir.Node, b: ir.Node) -> bool:
-    """Whether two Binarize nodes give the same for the same value, laid out for the same groups."""
-    first, second = Step.of(a), Step.of(b)
-    return (
-        np.array_equal(first.threshold, second.threshold)
-        and np.array_equal(first.direction, second.direction)
-        and _groups_of(a) == _groups_of(b)
-    )
-
-
-def _groups_of(step: ir.Node) -> int:
-    """Groups of the first binary layer that reads a step."""
-    for use in step.outputs[0].uses():
-        if is_binary_layer(use.node):
-            return BinaryLayer(use.node).group
-    return 1

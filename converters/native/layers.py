@@ -12,7 +12,7 @@ from bibench_deploy.graph import BinaryLayer, is_binarize
 
 from . import bbm
 from .bbm import Array, DType, Op
-from .epilogue import Epilogue, binarize
+from .epilogue import Epilogue
 from .layout import Held, has_spatial_form, spatial_dims
 from .lowering import Lowering
 from .nodes import (
@@ -27,6 +27,7 @@ from .nodes import (
     shape_of,
     text,
 )
+from .steps import binarize
 
 T = TypeVar("T")
 
