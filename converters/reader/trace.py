@@ -101,13 +101,11 @@ class MovePlan:
 
 
 @dataclass(frozen=True)
-class PadPlan:
-    """A two-valued tensor padded with a constant: ``value`` in ±1 terms, (before, after) per axis."""
+class _Around:
+    """A node around another plan that leaves its two values what they are."""
 
     node: ir.Node
     part: Plan
-    pads: tuple[tuple[int, int], ...]
-    value: float
 
     @property
     def half(self) -> float:
@@ -121,32 +119,23 @@ class PadPlan:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the nodes that spelled the step, and the padding's."""
+        """Names of the nodes that spelled the step, and this node's."""
         return (*self.part.sources, self.node.name or "")
 
 
 @dataclass(frozen=True)
-class FactorPlan:
+class PadPlan(_Around):
+    """A two-valued tensor padded with a constant: ``value`` in ±1 terms, (before, after) per axis."""
+
+    pads: tuple[tuple[int, int], ...]
+    value: float
+
+
+@dataclass(frozen=True)
+class FactorPlan(_Around):
     """A two-valued tensor multiplied by a factor computed at run time (XNOR's K before the convolution)."""
 
-    node: ir.Node
-    part: Plan
     factor: ir.Value
-
-    @property
-    def half(self) -> float:
-        """Half the distance between the two values."""
-        return self.part.half
-
-    @property
-    def middle(self) -> float:
-        """The mean of the two values."""
-        return self.part.middle
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the nodes that spelled the step, and the factor's product."""
-        return (*self.part.sources, self.node.name or "")
 
 
 Plan = StepPlan | MovePlan | PadPlan | FactorPlan
