@@ -152,9 +152,6 @@ def _runner(
         if quick:  # the first kernel executes every layer that LCE can; the others each refuse some
             return partial(LarqSession, kernel=next(iter(KERNELS)))
 
-        if quick:
-            return partial(LarqSession, kernel="indirect")  # the one that refuses no layer
-
         def opened(
             data: bytes, inputs: Sequence[TensorView], outputs: Sequence[TensorView], threads: int
         ) -> Session:
