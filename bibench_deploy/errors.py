@@ -7,6 +7,7 @@
     │   ├── NotDeployableError           an engine can't compute this model
     │   ├── ConversionError              an engine's converter failed, or its artefact failed the audit
     │   └── VerificationError            an artefact computes something else
+    │       └── DeviceComputesOtherwiseError     on a device, that is
     ├── InputError                   exit 2: wrong usage or input
     │   ├── ModelFileError               not a readable ONNX (or Keras, SavedModel) file
     │   ├── UnsupportedModelError        readable, but outside what the tool takes
@@ -17,7 +18,17 @@
     └── InfrastructureError          exit 3: device or infrastructure; permanent unless marked transient
         ├── StorageError                 disk full, input/output error
         ├── EngineError                  an inference library crashed or refused an artefact
-        └── DeviceError                  a device can't be reached or used
+        └── DeviceError                  a device can't be reached or used; names device and step
+            ├── TransientDeviceError         may pass: tried again with backoff, then reported
+            │   ├── UnreachableError             refused, no route, no answer, name not found
+            │   ├── ConnectionLostError          the link broke in the middle
+            │   └── StepTimeoutError             a step took longer than its limit
+            └── PermanentDeviceError         trying again changes nothing
+                ├── HostKeyError                 host key unknown or changed
+                ├── AuthenticationError          key refused, or the host takes passwords alone
+                ├── DeviceBusyError              someone else measures there
+                ├── DeviceStorageError           work folder full, read-only or noexec
+                └── DeviceUnfitError             wrong architecture, no usable shell, illegal instruction
 
 Anything else that escapes is a bug of the tool and is reported as one.
 """
@@ -67,6 +78,10 @@ class ConversionError(RefusedError):
 
 class VerificationError(RefusedError):
     """The artefact computes something else than the ONNX model."""
+
+
+class DeviceComputesOtherwiseError(VerificationError):
+    """An artefact that was verified on this machine computes something else on a device."""
 
 
 class InputError(BibenchError):
@@ -124,4 +139,69 @@ class EngineError(InfrastructureError):
 
 
 class DeviceError(InfrastructureError):
-    """A device can't be reached or used."""
+    """A device can't be reached or used.
+
+    Args:
+        message: what went wrong.
+        device: name of the device, as the user knows it.
+        step: what was being done there, as in "pushing bibench-run".
+        where: what it is about; by default device and step.
+        remedy: what the user can do.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str | None = None,
+        step: str | None = None,
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(
+            message, where=where or ", ".join(filter(None, (device, step))) or None, remedy=remedy
+        )
+        self.device = device
+        self.step = step
+
+
+class TransientDeviceError(DeviceError):
+    """May pass: worth another try."""
+
+    transient = True
+
+
+class UnreachableError(TransientDeviceError):
+    """No connection: refused, no route, no answer, or the name is not found."""
+
+
+class ConnectionLostError(TransientDeviceError):
+    """The connection broke in the middle of a step."""
+
+
+class StepTimeoutError(TransientDeviceError):
+    """A step took longer than its limit; the device has been told to stop it."""
+
+
+class PermanentDeviceError(DeviceError):
+    """Trying again changes nothing: the user has to."""
+
+
+class HostKeyError(PermanentDeviceError):
+    """The host key is unknown, or another one than last time."""
+
+
+class AuthenticationError(PermanentDeviceError):
+    """The host refused every key, or takes only a password."""
+
+
+class DeviceBusyError(PermanentDeviceError):
+    """Someone else measures on the device, and we were told not to wait."""
+
+
+class DeviceStorageError(PermanentDeviceError):
+    """The work folder is full, read-only, or may not hold programs."""
+
+
+class DeviceUnfitError(PermanentDeviceError):
+    """The device can't do it: wrong architecture, no usable shell, an instruction that its cores lack."""
