@@ -1,5 +1,19 @@
-"""Facts about boards and chips, one TOML each."""
+"""Facts about boards and chips, one TOML each, and the user's inventory of his own."""
 
-from .profile import Cluster, DeviceProfile, find_profile, load_profiles
+from .inventory import Device, HostEntry, Inventory, read_inventory, split_names
+from .profile import LOCAL, Cluster, DeviceProfile, find_profile, load_profiles
+from .reach import Reach
 
-__all__ = ["Cluster", "DeviceProfile", "find_profile", "load_profiles"]
+__all__ = [
+    "LOCAL",
+    "Cluster",
+    "Device",
+    "DeviceProfile",
+    "HostEntry",
+    "Inventory",
+    "Reach",
+    "find_profile",
+    "load_profiles",
+    "read_inventory",
+    "split_names",
+]

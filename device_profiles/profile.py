@@ -6,16 +6,18 @@ his own board (host, key, folders) is no part of it.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bibench_deploy.errors import InputError
+
+from .reach import Reach
+from .toml_data import parse_toml, validated
 
 LOCAL = "local"
 
@@ -49,6 +51,7 @@ class DeviceProfile(BaseModel):
         isa: extensions that matter to a binary kernel, as the kernel's cpuinfo spells them.
         memory_mib: RAM in MiB; several where the board is sold so; empty for a generic profile.
         threads: thread counts that a sweep takes by default.
+        reach: how such boards usually are reached.
         source: where the facts come from.
     """
 
@@ -63,6 +66,7 @@ class DeviceProfile(BaseModel):
     isa: tuple[str, ...] = ()
     memory_mib: tuple[Annotated[int, Field(gt=0)], ...] = ()
     threads: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (1,)
+    reach: Reach = Reach()
     source: Annotated[str, Field(min_length=1)]
 
     @property
@@ -90,35 +94,43 @@ def load_profiles(folders: Iterable[Path] = ()) -> dict[str, DeviceProfile]:
     return profiles
 
 
-def find_profile(name: str, profiles: Mapping[str, DeviceProfile]) -> DeviceProfile:
+def profile_names(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
+    """Profiles by every name they have; an id goes before another profile's alias."""
+    by_alias = {alias: profile for profile in profiles.values() for alias in profile.aliases}
+    return by_alias | dict(profiles)
+
+
+def find_profile(
+    name: str, profiles: Mapping[str, DeviceProfile], *, where: str | None = None
+) -> DeviceProfile:
     """The profile with this id or alias.
+
+    Args:
+        where: what asks for it, for the message.
 
     Raises:
         InputError: there is none; lists those that there are.
     """
-    for profile in profiles.values():
-        if name == profile.id or name in profile.aliases:
-            return profile
-    known = ", ".join([LOCAL, *sorted(profiles)])
+    found = profile_names(profiles).get(name)
+    if found is not None:
+        return found
     raise InputError(
-        f"unknown device '{name}'",
-        remedy=f"choose one of: {known}; or give a folder with a TOML file of your own with --profiles",
+        f"unknown device profile '{name}'",
+        where=where,
+        remedy=f"choose one of: {', '.join(sorted(profiles))}; "
+        "or give a folder with a TOML file of your own with --profiles",
     )
 
 
 def _read(file: Traversable) -> DeviceProfile:
-    try:
-        profile = DeviceProfile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"not a valid device profile ({field}: {first['msg']})",
-            where=str(file),
-            remedy="compare it with the built-in profiles",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file ({error})", where=str(file), remedy="correct it") from error
+    where = str(file)
+    profile = validated(
+        DeviceProfile,
+        parse_toml(file.read_bytes(), where),
+        what="device profile",
+        where=where,
+        remedy="compare it with the built-in profiles",
+    )
     if file.name != f"{profile.id}.toml":
         raise InputError(
             f"the profile '{profile.id}' lies in a file of another name",
