@@ -172,7 +172,11 @@ def _artefact(
     changes: tuple[str, ...],
     progress: Progress,
 ) -> Artefact:
-    emitted = engine.emit(graph)
+    try:
+        emitted = engine.emit(graph)
+    except NotDeployableError as error:
+        where = f"{engine.name}, {error.where}" if error.where else engine.name
+        raise NotDeployableError(error.message, where=where, remedy=error.remedy) from error
     progress(f"{graph.source.name}: verifying the {engine.name} artefact ({variant})")
     verification = verify(
         graph, emitted, opener(engine.name), random_rows(graph), evaluation.batches, evaluation.labels

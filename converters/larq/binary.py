@@ -10,10 +10,11 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Step, constant, is_binarize
 
+from ..nodes import label, name_of, operand, refusal, shape_of
 from .geometry import axes_of, plan_of
 from .graphdef import FloatArray
 from .layout import Held
-from .lowering import Lowering, label, name_of, operand, refusal, shape_of
+from .lowering import Lowering
 from .padding import Plan, correction
 from .windows import channel_groups, kernel_4d, kernel_nhwc, prepared, selected, strides_of, two_sizes
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..nodes import constant_of, name_of, number, operand, optional_constant, refusal, shape_of
 from .layout import Held, can_be_spatial
-from .lowering import Lowering, constant_of, name_of, number, operand, optional_constant, refusal, shape_of
+from .lowering import Lowering
 
 #: ONNX operators that TensorFlow has under a name, of one input and no attribute.
 UNARY = {

@@ -10,13 +10,14 @@ from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted
+from ..nodes import CANT, constant_of, name_of, refusal, shape_of
 from . import binary, elementwise, lce, logic, movement, reductions, windows
 from .audit import audit
 from .flatbuffer import parse
 from .geometry import is_windowed, should_rotate
 from .graphdef import GraphBuilder
 from .layout import Form, Held, Layout, nhwc
-from .lowering import Lowering, constant_of, name_of, refusal, shape_of
+from .lowering import Lowering
 from .probe import probe
 
 Handler = Callable[[Lowering, ir.Node], None]
@@ -126,7 +127,7 @@ def _input(low: Lowering, value: ir.Value) -> None:
     shape, name = shape_of(value), name_of(value)
     if value.dtype != ir.DataType.FLOAT:
         raise NotDeployableError(
-            f"Larq can't execute it: its type is {value.dtype}, not float32",
+            f"{CANT}: its type is {value.dtype}, not float32",
             where=f"input {name}",
             remedy="export the model with float32 inputs",
         )

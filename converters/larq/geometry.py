@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bibench_deploy.graph import BinaryGraph, BinaryLayer, is_binary_layer
 from bibench_deploy.graph.ops import BINARY_CONV
 
-from .lowering import constant, image, integer, ints, operand, optional_constant, refusal, shape_of, text
+from ..nodes import constant, image, integer, ints, operand, optional_constant, refusal, shape_of, text
 from .padding import POINT, Axis, Plan, axis, plan_binary, plan_padded, plan_real
 
 POOLS = ("MaxPool", "AveragePool")

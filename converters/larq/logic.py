@@ -7,10 +7,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from .elementwise import map_one, ranked
-from .layout import Form, Held, nhwc, spatial_axis
-from .lowering import (
-    Lowering,
+from ..nodes import (
     constant,
     constant_of,
     integer,
@@ -22,6 +19,9 @@ from .lowering import (
     shape_of,
     text,
 )
+from .elementwise import map_one, ranked
+from .layout import Form, Held, nhwc, spatial_axis
+from .lowering import Lowering
 from .movement import part, reshaped
 
 COMPARISONS = {

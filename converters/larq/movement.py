@@ -7,19 +7,9 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from ..nodes import integer, ints, name_of, operand, padding, portions, refusal, shape_of, sliced, text
 from .layout import Held, can_be_spatial, nhwc, spatial_axis
-from .lowering import (
-    Lowering,
-    constant,
-    integer,
-    ints,
-    name_of,
-    operand,
-    optional_constant,
-    refusal,
-    shape_of,
-    text,
-)
+from .lowering import Lowering
 
 
 def reshape(low: Lowering, node: ir.Node) -> None:
@@ -131,16 +121,9 @@ def concat(low: Lowering, node: ir.Node) -> None:
 
 def slice_(low: Lowering, node: ir.Node) -> None:
     """Slice with constant bounds and positive steps."""
-    shape = shape_of(operand(node, 0))
-    starts, ends = (constant(node, i).astype(np.int64).ravel().tolist() for i in (1, 2))
-    axes, steps = optional_constant(node, 3), optional_constant(node, 4)
-    places = range(len(starts)) if axes is None else [int(a) % len(shape) for a in axes.ravel()]
-    strides = [1] * len(starts) if steps is None else [int(s) for s in steps.ravel()]
-    if any(s < 1 for s in strides):
+    taken = sliced(node)
+    if any(indices.step < 1 for indices in taken):
         raise refusal(node, "it reverses an axis")
-    taken = [range(size) for size in shape]
-    for place, start, end, step in zip(places, starts, ends, strides, strict=True):
-        taken[place] = range(shape[place])[start:end:step]
     low.put(node.outputs[0], part(low, low.raw(operand(node, 0)), taken, name_of(node.outputs[0])))
 
 
@@ -165,14 +148,8 @@ def part(low: Lowering, held: Held, taken: list[range], name: str) -> Held:
 def split(low: Lowering, node: ir.Node) -> None:
     """Split, as one slice per output."""
     held = low.raw(operand(node, 0))
-    axis = integer(node, "axis", 0) % len(held.shape)
-    begin = 0
-    for out in node.outputs:
-        size = shape_of(out)[axis]
-        taken = [range(n) for n in held.shape]
-        taken[axis] = range(begin, begin + size)
+    for out, taken in zip(node.outputs, portions(node), strict=True):
         low.put(out, part(low, held, taken, name_of(out)))
-        begin += size
 
 
 def pad(low: Lowering, node: ir.Node) -> None:
@@ -180,14 +157,7 @@ def pad(low: Lowering, node: ir.Node) -> None:
     value, out = operand(node, 0), node.outputs[0]
     mode = text(node, "mode", "constant")
     shape, name = shape_of(value), name_of(out)
-    amounts = [int(i) for i in constant(node, 1).ravel()]
-    axes = optional_constant(node, 3)
-    places = list(range(len(shape))) if axes is None else [int(a) % len(shape) for a in axes.ravel()]
-    pairs = [(0, 0)] * len(shape)
-    for i, place in enumerate(places):
-        pairs[place] = (amounts[i], amounts[len(places) + i])
-    fill_in = optional_constant(node, 2)
-    fill = 0.0 if fill_in is None else float(fill_in.reshape(()))
+    pairs, fill = padding(node)
     held = low.raw(value)
     if held.pending and mode == "constant" and abs(fill) != 1:
         held = low.get(value)

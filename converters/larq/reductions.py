@@ -8,18 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..nodes import constant_of, integer, name_of, number, operand, optional_constant, refusal, shape_of
 from .layout import Held, spatial_axis
-from .lowering import (
-    Lowering,
-    constant_of,
-    integer,
-    name_of,
-    number,
-    operand,
-    optional_constant,
-    refusal,
-    shape_of,
-)
+from .lowering import Lowering
 
 REDUCTIONS = {"ReduceMean": "Mean", "ReduceSum": "Sum", "ReduceMax": "Max", "ReduceMin": "Min"}
 

@@ -8,21 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..nodes import constant, image, integer, ints, name_of, operand, optional_constant, refusal, shape_of
 from .geometry import axes_of, counts_padding, kernel_shape, padded_before, plan_of
 from .graphdef import FloatArray
 from .layout import Held
-from .lowering import (
-    Lowering,
-    constant,
-    image,
-    integer,
-    ints,
-    name_of,
-    operand,
-    optional_constant,
-    refusal,
-    shape_of,
-)
+from .lowering import Lowering
 from .padding import Axis, Plan
 
 #: What a maximum ignores: below every finite float32.

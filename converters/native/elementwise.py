@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..nodes import constant_of, name_of, number, operand, refusal, shape_of, text
 from .bbm import Array, Op
 from .epilogue import Epilogue
 from .layout import Held
 from .lowering import Lowering
-from .nodes import constant_of, name_of, number, operand, refusal, shape_of, text
 from .steps import LARGEST, clip_bounds
 
 #: ONNX operator → kind of UNARY, for those without attributes.

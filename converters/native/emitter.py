@@ -12,10 +12,10 @@ from bibench_deploy.errors import ConversionError, NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted, Probe, TensorView
+from ..nodes import CANT, constant_of, name_of, refusal, shape_of
 from . import bbm, elementwise, layers, movement, windows
 from .layout import Held
 from .lowering import Lowering
-from .nodes import constant_of, name_of, refusal, shape_of
 
 Handler = Callable[[Lowering, ir.Node], None]
 SUFFIX = ".bbm"
@@ -163,7 +163,7 @@ def _input(low: Lowering, value: ir.Value) -> None:
     shape = shape_of(value)
     if value.dtype != ir.DataType.FLOAT:
         raise NotDeployableError(
-            f"bibench native can't execute it: its type is {value.dtype}, not float32",
+            f"{CANT}: its type is {value.dtype}, not float32",
             where=f"input {name_of(value)}",
             remedy="export the model with float32 inputs",
         )

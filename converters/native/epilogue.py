@@ -18,10 +18,10 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import Step, is_binarize
 
+from ..nodes import constant_of, name_of, number, shape_of
 from .bbm import DType, Op
 from .layout import Held
 from .lowering import Lowering
-from .nodes import constant_of, name_of, number, shape_of
 from .steps import (
     LARGEST,
     Doubles,

@@ -10,12 +10,7 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, is_binarize
 
-from . import bbm
-from .bbm import Array, DType, Op
-from .epilogue import Epilogue
-from .layout import Held, has_spatial_form, spatial_dims
-from .lowering import Lowering
-from .nodes import (
+from ..nodes import (
     constant_of,
     integer,
     ints,
@@ -27,6 +22,11 @@ from .nodes import (
     shape_of,
     text,
 )
+from . import bbm
+from .bbm import Array, DType, Op
+from .epilogue import Epilogue
+from .layout import Held, has_spatial_form, spatial_dims
+from .lowering import Lowering
 from .steps import binarize
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ import onnx_ir as ir
 
 from bibench_deploy.errors import ConversionError
 
+from ..nodes import constant_of, name_of, shape_of
 from . import bbm
 from .bbm import Array, Dims, DType, Op
 from .layout import Held, has_spatial_form, one_pixel, plain_dims, spatial_dims
-from .nodes import constant_of, name_of, shape_of
 
 
 @dataclass

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from .bbm import Op
-from .layout import Held, axis_in_dims, has_spatial_form, one_pixel, plain_dims, spatial_dims
-from .lowering import Lowering, transpose_ints
-from .nodes import (
-    constant,
+from ..nodes import (
     constant_of,
     integer,
     ints,
     name_of,
     operand,
-    optional_constant,
+    padding,
+    portions,
     refusal,
     shape_of,
+    sliced,
     text,
 )
+from .bbm import Op
+from .layout import Held, axis_in_dims, has_spatial_form, one_pixel, plain_dims, spatial_dims
+from .lowering import Lowering, transpose_ints
 
 _CONCAT_INPUTS = 12
 _PAD_MODES = {"constant": 0, "edge": 1, "reflect": 2}
@@ -117,17 +118,8 @@ def _part(low: Lowering, value: ir.Value, like: Held) -> int:
 
 def slice_(low: Lowering, node: ir.Node) -> None:
     """Slice with constant bounds."""
-    shape = shape_of(operand(node, 0))
-    starts, ends = (constant(node, i).astype(np.int64).ravel().tolist() for i in (1, 2))
-    axes, steps = optional_constant(node, 3), optional_constant(node, 4)
-    places = range(len(starts)) if axes is None else [int(a) % len(shape) for a in axes.ravel()]
-    strides = [1] * len(starts) if steps is None else [int(s) for s in steps.ravel()]
-    taken = [range(size) for size in shape]
-    for place, start, end, step in zip(places, starts, ends, strides, strict=True):
-        # ONNX's "to the very beginning", when going backwards, is any number below -size.
-        stop = None if step < 0 and end < -shape[place] else end
-        taken[place] = range(shape[place])[start:stop:step]
-    low.put(node.outputs[0], part(low, node, low.get(operand(node, 0)), taken, name_of(node.outputs[0])))
+    held = low.get(operand(node, 0))
+    low.put(node.outputs[0], part(low, node, held, sliced(node), name_of(node.outputs[0])))
 
 
 def part(low: Lowering, node: ir.Node, held: Held, taken: list[range], name: str) -> Held:
@@ -148,18 +140,12 @@ def part(low: Lowering, node: ir.Node, held: Held, taken: list[range], name: str
 def split(low: Lowering, node: ir.Node) -> None:
     """Split, as one SLICE an output."""
     held = low.get(operand(node, 0))
-    axis = integer(node, "axis", 0) % len(held.shape)
-    begin = 0
-    for out in node.outputs:
-        size = shape_of(out)[axis]
-        taken = [range(n) for n in held.shape]
-        taken[axis] = range(begin, begin + size)
+    for out, taken in zip(node.outputs, portions(node), strict=True):
         low.put(out, part(low, node, held, taken, name_of(out)))
-        begin += size
 
 
 def pad(low: Lowering, node: ir.Node) -> None:
-    """Pad with a constant, the edge or a reflection."""
+    """Pad with a the edge or a reflection."""
     value, out = operand(node, 0), node.outputs[0]
     mode = text(node, "mode", "constant")
     if mode not in _PAD_MODES:
@@ -167,18 +153,13 @@ def pad(low: Lowering, node: ir.Node) -> None:
     held = low.get(value)
     if held.form == "flat":
         held = low.plain(held)
-    rank = len(held.shape)
-    amounts = [int(i) for i in constant(node, 1).ravel()]
-    axes = optional_constant(node, 3)
-    places = list(range(rank)) if axes is None else [int(a) % rank for a in axes.ravel()]
-    fill_in = optional_constant(node, 2)
-    fill = 0.0 if fill_in is None or not fill_in.size else float(fill_in.reshape(()))
-    if rank > 4 or min(amounts, default=0) < 0:
+    pairs, fill = padding(node)
+    if len(pairs) > 4 or min(map(min, pairs), default=0) < 0:
         raise refusal(node, "it pads more than four axes or crops", "crop with Slice")
     before, after = [0] * 4, [0] * 4
-    for i, axis in enumerate(places):
+    for axis, (b, a) in enumerate(pairs):
         place = axis_in_dims(held, axis)
-        before[place], after[place] = amounts[i], amounts[len(places) + i]
+        before[place], after[place] = b, a
     result = Held(shape_of(out), held.form)
     attributes = [*before, *after, _PAD_MODES[mode]]
     tensor = low.emit(Op.PAD, name_of(out), [low.float_of(held)], result.dims, attributes, [fill])

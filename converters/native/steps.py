@@ -8,10 +8,10 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Step, is_binary_layer
 
+from ..nodes import constant, constant_of, name_of, refusal
 from .bbm import DType, Op
 from .layout import Held, has_spatial_form
 from .lowering import Lowering
-from .nodes import constant, constant_of, name_of, refusal
 
 Doubles = npt.NDArray[np.float64]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from ..nodes import integer, ints, name_of, operand, optional_constant, refusal, shape_of, text
 from .bbm import Op
 from .elementwise import BINARY, UNARY
 from .layout import Held, axis_in_dims, has_spatial_form
 from .lowering import Lowering
 from .movement import reshaped
-from .nodes import integer, ints, name_of, operand, optional_constant, refusal, shape_of, text
 
 _MEAN, _SUM, _MAX, _MIN = range(4)
 REDUCTIONS = {"ReduceMean": _MEAN, "ReduceSum": _SUM, "ReduceMax": _MAX, "ReduceMin": _MIN}

@@ -1,4 +1,7 @@
-"""Reading nodes of the binary graph, and refusing them."""
+"""Reading nodes of the fused graph, and refusing them: what every engine's lowering needs of onnx-ir.
+
+A refusal speaks of "the engine"; ``conversion.py`` says which one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import onnx_ir as ir
 from bibench_deploy.errors import NotDeployableError
 
 Array = npt.NDArray[np.generic]
+CANT = "the engine can't execute it"
 REMEDY = "keep this operation out of the deployed graph, or use an engine that has it"
 
 
@@ -24,7 +28,7 @@ def label(node: ir.Node) -> str:
 
 def refusal(node: ir.Node, why: str, remedy: str = REMEDY) -> NotDeployableError:
     """The error for a node that the engine can't compute."""
-    return NotDeployableError(f"bibench native can't execute it: {why}", where=label(node), remedy=remedy)
+    return NotDeployableError(f"{CANT}: {why}", where=label(node), remedy=remedy)
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -36,7 +40,7 @@ def shape_of(value: ir.Value) -> tuple[int, ...]:
     shape = value.shape
     if shape is None or not all(isinstance(size, int) for size in shape):
         raise NotDeployableError(
-            f"bibench native can't execute it: its shape is not static ({shape})",
+            f"{CANT}: its shape is not static ({shape})",
             where=f"value {value.name}",
             remedy="export the model with a fixed input size",
         )
@@ -105,6 +109,60 @@ def text(node: ir.Node, name: str, default: str) -> str:
     return default if attribute is None else attribute.as_string()
 
 
-def users(value: ir.Value) -> list[ir.Node]:
-    """Nodes that read a value, one entry a use."""
-    return [use.node for use in value.uses()]
+def sliced(node: ir.Node) -> list[range]:
+    """What a Slice with constant bounds takes of its input: a range of indices for each axis.
+
+    Raises:
+        NotDeployableError: its bounds are computed.
+    """
+    shape = shape_of(operand(node, 0))
+    starts, ends = (constant(node, i).astype(np.int64).ravel().tolist() for i in (1, 2))
+    axes, steps = optional_constant(node, 3), optional_constant(node, 4)
+    places = range(len(starts)) if axes is None else [int(a) % len(shape) for a in axes.ravel()]
+    strides = [1] * len(starts) if steps is None else [int(s) for s in steps.ravel()]
+    taken = [range(size) for size in shape]
+    for place, start, end, step in zip(places, starts, ends, strides, strict=True):
+        # ONNX's "to the very beginning", when going backwards, is any number below -size.
+        stop = None if step < 0 and end < -shape[place] else end
+        taken[place] = range(shape[place])[start:stop:step]
+    return taken
+
+
+def portions(node: ir.Node) -> list[list[range]]:
+    """What each output of a Split takes of its input: a range of indices for each axis."""
+    shape = shape_of(operand(node, 0))
+    axis = integer(node, "axis", 0) % len(shape)
+    parts, begin = [], 0
+    for out in node.outputs:
+        end = begin + shape_of(out)[axis]
+        parts.append([range(begin, end) if i == axis else range(n) for i, n in enumerate(shape)])
+        begin = end
+    return parts
+
+
+def padding(node: ir.Node) -> tuple[list[tuple[int, int]], float]:
+    """What a Pad adds (or, below zero, crops) before and behind each axis, and the constant that it fills with.
+
+    Raises:
+        NotDeployableError: its amounts or its constant are computed.
+    """
+    rank = len(shape_of(operand(node, 0)))
+    amounts = [int(i) for i in constant(node, 1).ravel()]
+    fill, axes = optional_constant(node, 2), optional_constant(node, 3)
+    places = list(range(rank)) if axes is None else [int(a) % rank for a in axes.ravel()]
+    pairs = [(0, 0)] * rank
+    for i, place in enumerate(places):
+        pairs[place] = (amounts[i], amounts[len(places) + i])
+    return pairs, 0.0 if fill is None or not fill.size else float(fill.reshape(()))
+
+
+def image(node: ir.Node, index: int = 0) -> tuple[int, ...]:
+    """Shape of an input that must have one or two spatial axes.
+
+    Raises:
+        NotDeployableError: it has another rank.
+    """
+    shape = shape_of(operand(node, index))
+    if len(shape) not in (3, 4):
+        raise refusal(node, f"its input has rank {len(shape)}; only 1-D and 2-D convolutions and pools are")
+    return shape
