@@ -30,19 +30,26 @@ from .timing import WARMUP, StopRule
 # Time given to the choice of a kernel.
 SETTLE_MS = 500.0
 
+#: (artefact, threads) → what takes samples of it, and its kernel.
+Opener = Callable[[Path, int], tuple[Callable[[StopRule], list[int]], str | None]]
 
-def main() -> None:
-    """Serve one starter on standard input and output."""
+
+def main(open_job: Opener | None = None) -> None:
+    """Serve one starter on standard input and output.
+
+    Args:
+        open_job: how what the first line names is opened; as an engine's artefact by default.
+    """
     # Ctrl-C in a terminal reaches every process; the starter decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = _private_stdout()
     try:
-        serve(sys.stdin, answers)
+        serve(sys.stdin, answers, open_job)
     except BibenchError as error:
         _answer(answers, {"error": describe(error)})
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(requests: TextIO, answers: TextIO, open_job: Opener | None = None) -> None:
     """Open the artefact that the first line names, then time it as often as asked.
 
     Raises:
@@ -52,7 +59,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     if not first:
         return
     job = json.loads(first)
-    timed, kernel = _open(Path(job["artefact"]), int(job["threads"]))
+    timed, kernel = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
     warmup = timed(WARMUP)
     _answer(answers, {"kernel": kernel, "warmup_runs": len(warmup)})
     for line in requests:
