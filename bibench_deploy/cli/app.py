@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from bibench_deploy.cli import check, console, convert, engines, inspect, profile, run, zoo
+from bibench_deploy.cli import (
+    check,
+    complexity,
+    console,
+    convert,
+    engines,
+    inspect,
+    profile,
+    run,
+    tracks,
+    zoo,
+)
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 the answer is no (not deployable, verification failed), "
@@ -54,6 +65,8 @@ app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("profile")(profile.profile)
 app.command("run")(run.run)
+app.command("complexity")(complexity.complexity)
+app.command("tracks")(tracks.tracks)
 app.add_typer(engines.app, name="engines")
 app.add_typer(zoo.app, name="zoo")
 

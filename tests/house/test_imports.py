@@ -9,10 +9,32 @@ import sys
 import pytest
 
 # pydantic is not among them: typer itself parses options with it.
-HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime", "torch", "tensorflow", "larq_compute_engine")
+HEAVY = (
+    "numpy",
+    "onnx",
+    "onnx_ir",
+    "onnxruntime",
+    "torch",
+    "tensorflow",
+    "larq_compute_engine",
+    "scipy",
+    "sqlalchemy",
+    "paramiko",
+    "fabric",
+)
 FRAMEWORKS = ("torch", "tensorflow", "keras", "larq_compute_engine")
-ROOMS = ("converters", "converters.reader", "graph", "device_profiles", "runners", "results", "cli")
-COMMANDS = ("inspect", "check", "convert", "profile", "run", "engines", "zoo")
+ROOMS = ("tracks", "converters", "converters.reader", "graph", "device_profiles", "runners", "results", "cli")
+COMMANDS = (
+    "inspect",
+    "check",
+    "convert",
+    "profile",
+    "run",
+    "complexity",
+    "tracks",
+    "engines",
+    "zoo",
+)
 
 
 def loaded_after(code: str) -> set[str]:
