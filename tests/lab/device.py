@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import socket
@@ -221,6 +222,12 @@ class SimulatedDevice:
     def power_off(self) -> None:
         """As if the plug were pulled: all its processes end at once, nothing says goodbye."""
         if self._process is not None:
+            # The kernel lets a first process go only when every other one of its namespace is gone.
+            for first in _children(self._process.pid):
+                handle = os.pidfd_open(first)
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [], START_S)
+                os.close(handle)
             self._process.kill()
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -276,9 +283,7 @@ class SimulatedDevice:
     def pid(self) -> int:
         """The device's first process, as this machine numbers it."""
         assert self._process is not None, f"{self.name} is off"
-        return int(
-            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
-        )
+        return _children(self._process.pid)[0]
 
     def processes(self) -> list[str]:
         """Command lines of what runs on the device beside its server: what a tool has started, or left there."""
@@ -323,4 +328,6 @@ class SimulatedDevice:
 
 
 def _children(pid: int) -> list[int]:
+    if not Path(f"/proc/{pid}").exists():
+        return []
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
