@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bibench_deploy.errors import InputError
 
@@ -20,6 +20,8 @@ from .reach import Reach
 from .toml_data import parse_toml, validated
 
 LOCAL = "local"
+#: The table of core types lies among the profiles; see cores.py.
+CORES_FILE = "cores.toml"
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$")]
 
@@ -28,15 +30,15 @@ class Cluster(BaseModel):
     """Cores of one kind.
 
     Attributes:
-        core: name of the microarchitecture.
+        core: name of the microarchitecture, as in the table of core types.
         count: how many.
-        max_mhz: highest clock, in MHz, as the board is sold.
+        max_mhz: highest clock, in MHz, as the board is sold; None where it is not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     core: str
     count: Annotated[int, Field(gt=0)]
-    max_mhz: Annotated[int, Field(gt=0)]
+    max_mhz: Annotated[int, Field(gt=0)] | None = None
 
 
 class DeviceProfile(BaseModel):
@@ -45,10 +47,12 @@ class DeviceProfile(BaseModel):
     Attributes:
         id: what ``--device`` takes; the file is named ``<id>.toml``.
         aliases: other names for it.
+        published: name in the paper's tables of latencies (``results/published``); None for boards not in it.
         soc: system on chip.
         arch: as ``uname -m`` prints it.
+        os: system that such boards usually run.
         clusters: fastest first; empty for a generic profile, which stands for many.
-        isa: extensions that matter to a binary kernel, as the kernel's cpuinfo spells them.
+        isa: extensions beyond those of its core types (``cores.features`` joins both), as cpuinfo spells them.
         memory_mib: RAM in MiB; several where the board is sold so; empty for a generic profile.
         threads: thread counts that a sweep takes by default.
         reach: how such boards usually are reached.
@@ -60,14 +64,23 @@ class DeviceProfile(BaseModel):
     id: Identifier
     name: str
     aliases: tuple[Identifier, ...] = ()
+    published: str | None = None
     soc: str | None = None
     arch: Literal["x86_64", "aarch64", "armv7l"]
+    os: str | None = None
     clusters: tuple[Cluster, ...] = ()
     isa: tuple[str, ...] = ()
     memory_mib: tuple[Annotated[int, Field(gt=0)], ...] = ()
     threads: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (1,)
     reach: Reach = Reach()
     source: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fastest_first(self) -> DeviceProfile:
+        clocks = [cluster.max_mhz for cluster in self.clusters if cluster.max_mhz is not None]
+        if clocks != sorted(clocks, reverse=True):
+            raise ValueError("clusters: the fastest comes first")
+        return self
 
     @property
     def cores(self) -> int | None:
@@ -89,7 +102,7 @@ def load_profiles(folders: Iterable[Path] = ()) -> dict[str, DeviceProfile]:
                 where=str(folder),
                 remedy="give --profiles a folder that holds <id>.toml files",
             )
-        found = (entry for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        found = (entry for entry in folder.iterdir() if _is_profile(entry.name))
         profiles.update((p.id, p) for p in map(_read, sorted(found, key=lambda entry: entry.name)))
     return profiles
 
@@ -120,6 +133,10 @@ def find_profile(
         remedy=f"choose one of: {', '.join(sorted(profiles))}; "
         "or give a folder with a TOML file of your own with --profiles",
     )
+
+
+def _is_profile(name: str) -> bool:
+    return name.endswith(".toml") and name != CORES_FILE
 
 
 def _read(file: Traversable) -> DeviceProfile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from bibench_deploy.errors import InputError
 
 MINE = 'format = 1\nid = "{id}"\nname = "my board"\narch = "aarch64"\nsource = "its label"\n'
 
+CLUSTER = "[[clusters]]\ncore = 'a'\ncount = 1\nmax_mhz = {mhz}\n"
+
 
 def write(folder: Path, name: str, text: str) -> Path:
     file = folder / name
@@ -18,8 +22,32 @@ def write(folder: Path, name: str, text: str) -> Path:
     return file
 
 
-def test_the_built_in_profiles() -> None:
-    assert set(load_profiles()) >= {"generic-x86_64", "generic-aarch64", "rpi4"}
+def test_every_device_of_the_papers_table_has_a_profile() -> None:
+    table = files("bibench_deploy.results.published") / "bibench_hardware_latency_ms.csv"
+    with table.open(encoding="utf-8", newline="") as stream:
+        measured = {row["device"] for row in csv.DictReader(stream)}
+    assert {p.published for p in load_profiles().values()} - {None} == measured
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rpi5", "rpi-zero2w", "rk3588", "jetson-orin-nano", "snapdragon8gen2", "snapdragon8gen3", "dimensity9300",
+        "m1", "m1-max", "m2", "m3", "m4", "kirin990", "rpi3b+", "snapdragon855+",
+        "generic-aarch64", "generic-x86_64", "generic-armv7",
+    ],
+)  # fmt: skip
+def test_boards_that_people_own_have_one_too(name: str) -> None:
+    assert find_profile(name, load_profiles())
+
+
+def test_phones_are_reached_through_termux() -> None:
+    phone = load_profiles()["kirin990"]
+    assert (phone.reach.port, phone.reach.user, phone.reach.workdir) == (8022, None, ".cache/bibench-deploy")
+
+
+def test_a_clock_that_is_not_known_is_left_out() -> None:
+    assert [cluster.max_mhz for cluster in load_profiles()["kirin990"].clusters] == [2860, None, None]
 
 
 def test_the_raspberry_pi_4() -> None:
@@ -65,6 +93,11 @@ def test_a_users_folder_adds_profiles_and_replaces_built_in_ones(tmp_path: Path)
         (MINE.format(id="mine") + "colour = 'red'\n", "colour: unknown key"),
         (MINE.format(id="mine") + "threads = [0]\n", "threads.0: Input should be greater than 0"),
         (MINE.format(id="mine").replace("aarch64", "sparc"), "arch: Input should be"),
+        (
+            MINE.format(id="mine") + "".join(CLUSTER.format(mhz=mhz) for mhz in (1, 2)),
+            "the fastest comes first",
+        ),
+        (MINE.format(id="mine") + "[reach]\nworkdir = '/'\n", "reach.workdir: a folder of its own"),
         (MINE.format(id="other"), "'other' lies in a file of another name"),
         (MINE.format(id="mine") + 'aliases = ["local"]\n', "'local' always is this machine"),
     ],
