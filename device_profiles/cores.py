@@ -2,8 +2,8 @@
 
 The inner loop of a binary convolution on NEON takes three operations for 128 binary multiply-accumulates: EOR (the
 XNOR), CNT (the popcount of bytes) and an addition to the sums. Larq's kernel has exactly this mix: 96 operations
-for 4096 multiply-accumulates (LCE, ``kernel_8x4x4_aarch64.h``). So a core that starts ``vector_ops`` such operations
-in a cycle can't do more than ``vector_ops · 128 / 3`` multiply-accumulates in it: its popcount ceiling.
+for 4096 multiply-accumulates (LCE, ``kernel_8x4x4_aarch64.h``). So a core that starts ``vector_ops`` of them in a
+cycle can't do more than ``vector_ops · 128 / 3`` multiply-accumulates in it: its popcount ceiling.
 """
 
 from __future__ import annotations
