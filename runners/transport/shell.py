@@ -1,0 +1,235 @@
+"""What is sent to a device's shell, and how its answer is told from noise. Pure.
+
+The account's login shell may be anything (fish, tcsh, ash, zsh), its start-up files may print, and what it does
+with quotes differs. So it sees one fixed line, ``BOOT``, in which every such shell reads the same; the line starts
+a POSIX ``sh`` that reads the rest, a program, from its standard input. No file name and no value ever passes the
+login shell.
+
+Standard input carries, in this order: the program (``BOOT`` says how many bytes), the script's standard input (the
+program says how many bytes), then a line now and then for as long as we live: the beats. The program is::
+
+    relay ($$)        waits; passes signals on to the supervisor
+    ├── reader            feeds the script, then reads beats; tells the relay when they stop or the input ends
+    └── supervisor        starts the script in a process group of its own, waits, kills the group if it has to
+        └── script
+
+and a sleeper for each limit. Both outputs carry ``MARK begin``, what the script printed, ``MARK end``; on standard
+output the status follows. The mark is put together on the device, so an account that only echoes what it is sent
+shows none.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from math import ceil
+
+# A beat each so many seconds; the device gives up after so many without one. A loaded machine or a busy link delays
+# a beat by a second or two; a lost link has to be noticed before a user tries again.
+BEAT_S = 5.0
+PATIENCE_S = 20
+
+# Between SIGTERM and SIGKILL, s.
+GRACE_S = 1
+
+# Linux takes 128 KiB as one argument (MAX_ARG_STRLEN); what is longer goes through standard input.
+MAX_SCRIPT_BYTES = 96 * 1024
+
+# dd reads single bytes, because what it read too much would be missing for the reader. No character of this line
+# means anything to a login shell within single quotes: not the backslash (fish), the exclamation mark or a newline
+# (tcsh).
+BOOT = "exec sh -c 'eval \"$(dd bs=1 count={size} 2>/dev/null)\"'"
+
+# In braces, so that a program that was cut short is a syntax error and not half a program.
+# `later N SIGNAL`: in N s, signal the relay every second until it is gone. It repeats because older shells can lose
+# a signal that comes just before they wait. `me` is the reader: nothing else ends it when a link is silently lost.
+# `$!` of a pipeline is its last process, the supervisor. dash's `wait` waits for whole pipelines: hence the relay.
+# Without setsid (macOS) the script's descendants are looked up instead of its group.
+_PROGRAM = """{
+m=@LEFT@; m=${m}@RIGHT@
+export LC_ALL=C
+exec 3<&0 4>&2 0</dev/null 2>/dev/null
+me=
+later() {
+  (
+    trap 'kill $s; exit' TERM
+    sleep $1 & s=$!
+    wait $s
+    while kill -s $2 $$; do ${me:+kill $me}; sleep 1; done
+  ) </dev/null >/dev/null 3<&- 4>&- 5<&- &
+}
+table() {
+  if [ -r /proc/$$/stat ]; then
+    for f in /proc/[0-9]*/stat; do
+      read -r l <"$f" || continue
+      f=${f#/proc/}; l=${l##*) }; l=${l#* }
+      echo "${f%/stat} ${l%% *}"
+    done
+  else
+    ps -A -o pid= -o ppid=
+  fi
+}
+kin() {
+  k=" $job "; more=1
+  while [ $more ]; do
+    more=
+    set -- $t
+    while [ $# -gt 1 ]; do
+      case $k in *" $1 "*) ;; *" $2 "*) k="$k$1 "; more=1 ;; esac
+      shift 2
+    done
+  done
+}
+sweep() {
+  if [ "$lead" ]; then
+    kill -s $1 -- -$job
+  else
+    t=$(table); kin; kill -s $1 $k
+  fi
+}
+lead=setsid
+command -v setsid >/dev/null || lead=
+echo "$m begin"; echo "$m begin" >&4
+{
+  exec 4>&-
+  me=$(exec sh -c 'echo $PPID')
+  [ @BYTES@ -eq 0 ] || head -c @BYTES@ <&3
+  exec >/dev/null
+  while later @PATIENCE@ TERM; t=$!; read -r x <&3; do kill $t; wait $t; done
+  kill $t
+  later 0 TERM
+} | {
+  exec 5<&0 0</dev/null
+  end=
+  trap end=lost TERM HUP
+  trap end=late ALRM
+  $lead sh -c @SCRIPT@ sh <&5 2>&4 3<&- 4>&- 5<&- & job=$!
+  exec 5<&-
+  later @LIMIT@ ALRM; limit=$!
+  [ "$end" ] || { wait $job; status=$?; }
+  if [ "$end" ]; then
+    trap '' TERM HUP ALRM
+    sweep TERM; sleep @GRACE@; sweep KILL
+    wait $job; status=$?
+  elif [ "$lead" ]; then
+    sweep KILL
+  fi
+  kill $limit
+  echo "$m end $status $end"; echo "$m end" >&4
+} & q=$!
+exec 4>&- 3<&-
+trap 'again=1; kill -s TERM $q' TERM HUP
+trap 'again=1; kill -s ALRM $q' ALRM
+again=1
+while [ $again ]; do again=; wait $q; done
+}
+"""
+
+
+def quote(value: str) -> str:
+    """A value as one word of a POSIX shell, whatever it holds.
+
+    Raises:
+        ValueError: it holds a NUL, which no shell can pass.
+    """
+    if "\0" in value:
+        raise ValueError("a NUL can't be passed to a shell")
+    return shlex.quote(value)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One script to be run.
+
+    Attributes:
+        command: the line for the login shell.
+        program: what its standard input starts with.
+        mark: what frames the answer.
+    """
+
+    command: str
+    program: bytes
+    mark: bytes
+
+
+def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Request:
+    """What to send so that a script runs.
+
+    Args:
+        script: POSIX shell.
+        limit_s: when the device stops it, s; whole seconds, rounded up.
+        stdin_bytes: length of the script's standard input.
+        nonce: an even number of letters and digits that nobody could guess.
+
+    Raises:
+        ValueError: the script holds a NUL, or is longer than ``MAX_SCRIPT_BYTES``.
+    """
+    quoted = quote(script)
+    if len(quoted.encode(errors="surrogateescape")) > MAX_SCRIPT_BYTES:
+        raise ValueError(f"a script of more than {MAX_SCRIPT_BYTES} bytes")
+    half = len(nonce) // 2
+    values = {
+        "LEFT": nonce[:half],
+        "RIGHT": nonce[half:],
+        "BYTES": str(stdin_bytes),
+        "PATIENCE": str(PATIENCE_S),
+        "GRACE": str(GRACE_S),
+        "LIMIT": str(max(1, ceil(limit_s))),
+    }
+    text = _PROGRAM
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    # Last: nothing is replaced within it.
+    program = text.replace("@SCRIPT@", quoted).encode(errors="surrogateescape")
+    return Request(BOOT.format(size=len(program)), program, nonce.encode())
+
+
+class Frame:
+    """One output stream of a device, as it arrives.
+
+    Attributes:
+        noise: what came before the frame.
+        payload: what the script printed so far.
+        begun, ended: whether the frame's begin and end have been seen.
+        trailer: the words after the end mark: status and, if the device ended the script, why.
+    """
+
+    def __init__(self, mark: bytes) -> None:
+        self._begin = mark + b" begin\n"
+        self._end = mark + b" end"
+        self._rest = bytearray()
+        self.noise = b""
+        self.payload = bytearray()
+        self.begun = False
+        self.ended = False
+        self.trailer: tuple[str, ...] = ()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if self.ended:
+            return
+        self._rest += data
+        if not self.begun:
+            before, begin, after = self._rest.partition(self._begin)
+            if not begin:
+                self.noise = bytes(before)
+                return
+            self.noise, self._rest, self.begun = bytes(before), after, True
+        at = self._rest.find(self._end)
+        if at < 0:
+            # The end of what is here may be the beginning of the mark.
+            sure = max(0, len(self._rest) - len(self._end))
+            self.payload += self._rest[:sure]
+            del self._rest[:sure]
+            return
+        line, newline, _ = self._rest[at + len(self._end) :].partition(b"\n")
+        if newline:
+            self.payload += self._rest[:at]
+            self.trailer = tuple(line.decode("ascii", "replace").split())
+            self.ended = True
+
+    def close(self) -> None:
+        """The stream is over: what was held back because it could have been the mark was payload."""
+        if self.begun and not self.ended:
+            self.payload += self._rest
+            self._rest.clear()
