@@ -17,6 +17,7 @@
     │   └── MissingExtraError            an optional part is not installed
     └── InfrastructureError          exit 3: device or infrastructure; permanent unless marked transient
         ├── StorageError                 disk full, input/output error
+        ├── StoreError                   the database of results: not reached, locked, damaged
         ├── EngineError                  an inference library crashed or refused an artefact
         └── DeviceError                  a device can't be reached or used; names device and step
             ├── TransientDeviceError         may pass: tried again with backoff, then reported
@@ -132,6 +133,10 @@ class InfrastructureError(BibenchError):
 
 class StorageError(InfrastructureError):
     """Disk full or an input/output error."""
+
+
+class StoreError(InfrastructureError):
+    """The database of results can't be reached, is locked or failed."""
 
 
 class EngineError(InfrastructureError):

@@ -1,6 +1,17 @@
 """The store of measurements, and the paper's published tables."""
 
+from .jsonlines import Contents, Damaged
 from .row import Row
-from .store import Contents, DamagedLine, Store
+from .selection import Selection
+from .store import STORE_VARIABLE, Appended, Store, choose_store
 
-__all__ = ["Contents", "DamagedLine", "Row", "Store"]
+__all__ = [
+    "STORE_VARIABLE",
+    "Appended",
+    "Contents",
+    "Damaged",
+    "Row",
+    "Selection",
+    "Store",
+    "choose_store",
+]

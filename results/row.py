@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID, uuid4
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA = 1
+from bibench_deploy.runners.context import RunContext
 
-Positive = Annotated[int, Field(gt=0)]
+SCHEMA: Final = 2
+
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
+State = Literal["measured", "not_applicable"]
+Statistic = Literal["samples", "aggregate"]
+Verdict = Literal["stable", "unstable", "invalid"]
 
 
 class HostFacts(BaseModel):
@@ -19,35 +26,46 @@ class HostFacts(BaseModel):
     arch: str
     cores: int
     system: str
-    governor: str | None = None
 
 
 class Row(BaseModel):
     """Everything that a later reader needs to judge the samples, and the samples.
 
     A field that this version does not know is ignored, so that rows with further facts stay readable; a
-    change of meaning gets a new ``schema_version``.
+    change of meaning gets a new ``schema_version``. What may be None is unknown then, never 0.
 
     Attributes:
+        id: the row's name for ever: a row that is imported twice is one row.
         measured_at: when the measurement ended.
+        session: what the rows of one call of ``profile`` have in common.
         tool: version of bibench-deploy.
         device: id of the device; "local" for the machine itself.
         sha256, source_sha256: of the artefact, and of the ONNX model that it was made from.
+        engine_sha256: of the engine's program.
         versions: of the engine and what was used to convert.
         changes: changes of function that the user allowed when the artefact was converted.
+        verified: against its model, where it was converted; verified_on_device: where it was measured.
+        cpus: the cores that were asked for ("big", "little", "all", "0-3").
         kernel: which of the engine's kernels ran; None where there is no choice (no binary operator).
-        load_before, load_after: load average over a minute, where the system has one.
+        state: "not_applicable" where the engine can't do what was asked; ``reasons`` say why.
+        statistic: "samples" where each latency is one run's; "aggregate" where each is a mean that the
+            engine's own benchmark reported, so that nothing can be said of single runs.
+        verdict: on the measurement; None where it was not judged when it was taken.
+        reasons: what the verdict or the state rests on.
         warmup_runs: untimed runs before the first sample.
         samples_ns: latency of each run in ns, in the order of measuring.
     """
 
     model_config = ConfigDict(frozen=True)
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA
+    id: UUID = Field(default_factory=uuid4)
     measured_at: AwareDatetime
+    session: str | None = None
     tool: str
     device: str
     host: HostFacts
     engine: str
+    engine_sha256: str | None = None
     versions: dict[str, str]
     model: str
     variant: str
@@ -57,10 +75,37 @@ class Row(BaseModel):
     size_bytes: Positive
     binary_ops: int
     verified: bool
+    verified_on_device: bool | None = None
     changes: list[str]
     threads: Positive
+    cpus: str | None = None
     kernel: str | None
-    load_before: float | None
-    load_after: float | None
+    state: State = "measured"
+    statistic: Statistic = "samples"
+    verdict: Verdict | None = None
+    reasons: list[str] = []
+    context: RunContext = RunContext()
     warmup_runs: int
-    samples_ns: Annotated[list[Positive], Field(min_length=1)]
+    samples_ns: list[Positive]
+
+    @model_validator(mode="after")
+    def _samples_fit_the_state(self) -> Self:
+        if self.state == "measured" and not self.samples_ns:
+            raise ValueError("samples_ns: a measurement has at least one sample")
+        if self.state == "not_applicable" and (self.samples_ns or not self.reasons):
+            raise ValueError("state: what is not applicable has no samples but a reason")
+        return self
+
+
+def upgraded(document: Mapping[str, Any], row_id: UUID) -> dict[str, Any]:
+    """A document of schema 1 as one of today's.
+
+    Args:
+        row_id: schema 1 had none.
+    """
+    new = dict(document) | {"schema_version": SCHEMA, "id": row_id}
+    context = {key: new.pop(key, None) for key in ("load_before", "load_after")}
+    host = new.get("host")
+    if isinstance(host, Mapping):
+        context["governor"] = host.get("governor")
+    return new | {"context": context}

@@ -1,151 +1,296 @@
-"""The store of a workspace: one JSON object a line, only ever appended to.
+"""The store of measurements: one schema, in an SQLite file of the workspace or in any database by its URL.
 
-A line is whole or absent: rows are written with one ``write`` under a lock on the file and then synced, and a
-write that fails is taken back. A line that is damaged all the same (a disk, an editor) is reported with its
-number and costs no other row.
+Rows are only ever added, or pruned by the user. What ``append`` has returned from is on the disk; a process that is
+killed in the middle of it leaves nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-from pydantic import ValidationError
-from pydantic_core import from_json
+from sqlalchemy import URL, Connection, Engine, RowMapping, String, Table, cast, delete, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ColumnElement, Select
 
-from bibench_deploy.errors import InputError, OutputPathError
-from bibench_deploy.files import make_folder, storage_error
+from bibench_deploy.errors import OutputPathError, StoreError
+from bibench_deploy.files import make_folder
 
-from .row import SCHEMA, Row
+from .database import BUSY_S, file_of, open_engine, parse_url, shown, transaction
+from .jsonlines import Contents, Damaged, read_lines, valid_row
+from .row import Row
+from .samples import pack, unpack
+from .schema import VERSION, imports, measurements, prepare, version_of
+from .selection import ALL, Selection
 
-FILE_NAME = "results.jsonl"
+FILE_NAME = "results.sqlite"
+OLD_FILE_NAME = "results.jsonl"
+STORE_VARIABLE = "BIBENCH_STORE"
+
+# Parameters of one statement; SQLite before 3.32 takes 999.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class DamagedLine:
-    """A line that is no row. Numbers start at 1, as editors count."""
+class Appended:
+    """What became of rows that were appended.
 
-    number: int
-    reason: str
+    Attributes:
+        added: how many are new.
+        present: how many were there already, by their ids.
+        differing: of those, the ids of the ones that say something else than the store's; the store's stay.
+    """
 
-
-@dataclass(frozen=True)
-class Contents:
-    """What a store holds, in the order of appending."""
-
-    rows: tuple[Row, ...]
-    damaged: tuple[DamagedLine, ...]
+    added: int
+    present: int = 0
+    differing: tuple[UUID, ...] = ()
 
 
 class Store:
-    """The store in one file.
+    """A store, opened when it is first used.
 
     Args:
-        path: the file; it need not exist yet.
+        url: of the database.
+        old: a file of JSON lines whose rows belong to it, imported by itself.
+        busy_s: how long to wait for another writer of an SQLite file, in seconds.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, url: URL, old: Path | None = None, busy_s: float = BUSY_S) -> None:
+        self._url = url
+        self._old = old
+        self._busy_s = busy_s
+        self._engine: Engine | None = None
+        self._ready = False
+        self.where = shown(url)
+
+    @classmethod
+    def at(cls, url: str, busy_s: float = BUSY_S) -> Store:
+        """The store of a URL, or in a file by its path.
+
+        Raises:
+            InputError: it is neither.
+        """
+        return cls(parse_url(url), busy_s=busy_s)
 
     @classmethod
     def of_workspace(cls, workspace: Path) -> Store:
-        """The store of a workspace."""
-        return cls(workspace / FILE_NAME)
+        """The store of a workspace; what an older version kept in results.jsonl is taken over once."""
+        url = URL.create("sqlite", database=str(workspace / FILE_NAME))
+        return cls(url, old=workspace / OLD_FILE_NAME)
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Append rows: all or none.
-
-        Raises:
-            OutputPathError: the file can't be written.
-            StorageError: the disk is full or failed; the store is as it was before.
-        """
-        if not rows:
-            return
-        data = b"".join(row.model_dump_json().encode() + b"\n" for row in rows)
-        try:
-            self._append(data)
-        except OSError as error:
-            raise storage_error(error, self.path) from error
+    @property
+    def path(self) -> Path | None:
+        """The file of an SQLite store."""
+        return file_of(self._url)
 
     def check(self) -> None:
         """Refuse a store that can't be written, before any work is done for it.
 
         Raises:
             OutputPathError: its folder or the file itself can't be written.
-            StorageError: the disk is full or failed.
+            StorageError, StoreError: the disk is full or failed; the database can't be reached or is locked.
+            InputError: it was written by a newer version of the tool, or is no database.
         """
-        make_folder(self.path.parent)
-        if self.path.exists() and not self.path.is_file():
-            raise OutputPathError("not a regular file", where=str(self.path), remedy="move it away")
-        if self.path.exists() and not os.access(self.path, os.W_OK):
-            raise OutputPathError("no permission to write", where=str(self.path), remedy="chmod u+w it")
+        if self.path:
+            make_folder(self.path.parent)
+        self._open(create=True)
+        with self._transaction(writes=True) as connection:
+            if connection.dialect.name == "sqlite":
+                # An SQLite file that may not be written tells so when it is, not when a transaction begins.
+                connection.exec_driver_sql("PRAGMA user_version=0")
 
-    def _append(self, data: bytes) -> None:
-        with self._locked() as file:
-            before = os.fstat(file).st_size
-            # A line that was cut off must not swallow the first of ours.
-            torn = before > 0 and os.pread(file, 1, before - 1) != b"\n"
-            try:
-                _write(file, b"\n" + data if torn else data)
-                os.fsync(file)
-            except BaseException:
-                os.ftruncate(file, before)
-                raise
-
-    def read(self) -> Contents:
-        """All rows, and the lines that are none; empty where there is no file yet.
+    def append(self, rows: Sequence[Row]) -> Appended:
+        """Add rows: all or none. A row that is there already, by its id, stays as it is.
 
         Raises:
-            InputError: it is not a file.
-            OSError: it can't be read.
+            BibenchError: as ``check``; the store is as it was before.
         """
-        if not self.path.exists():
-            return Contents((), ())
-        if not self.path.is_file():
-            raise InputError("not a file", where=str(self.path), remedy="move it away")
-        rows: list[Row] = []
-        damaged: list[DamagedLine] = []
-        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
-            if not line.strip():
-                continue
-            parsed = _parse(line)
-            if isinstance(parsed, Row):
-                rows.append(parsed)
-            else:
-                damaged.append(DamagedLine(number, parsed))
-        return Contents(tuple(rows), tuple(damaged))
+        if not rows:
+            return Appended(0)
+        self._open(create=True)
+        with self._transaction(writes=True) as connection:
+            return _insert(connection, rows)
 
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)  # which also gives the lock back
+    def read(self, selection: Selection = ALL) -> Contents:
+        """The rows that are meant, in the order of appending, and what is damaged; empty where there is none yet.
+
+        Raises:
+            InputError: it is no store, or one of a newer version.
+            StoreError: the database can't be reached or is locked.
+        """
+        if not self._open(create=False):
+            return Contents(())
+        with self._transaction() as connection:
+            found = list(_parsed(connection, selection))
+            damaged = self._damaged_before(connection)
+        return Contents(
+            tuple(row for row in found if isinstance(row, Row)),
+            (*damaged, *(row for row in found if isinstance(row, Damaged))),
+        )
+
+    def remove(self, ids: Iterable[UUID]) -> int:
+        """Delete rows for good, all or none; how many there were.
+
+        Raises:
+            BibenchError: as ``check``.
+        """
+        wanted = list(ids)
+        if not wanted or not self._open(create=False):
+            return 0
+        with self._transaction(writes=True) as connection:
+            return sum(
+                connection.execute(delete(measurements).where(measurements.c.id.in_(part))).rowcount
+                for part in _parts(wanted)
+            )
+
+    def _transaction(self, writes: bool = False) -> Any:
+        self._engine = self._engine or open_engine(self._url, self._busy_s)
+        return transaction(self._engine, self.where, writes)
+
+    def _open(self, create: bool) -> bool:
+        """Whether there is a store, of today's schema then and with what an older version kept."""
+        if self._ready:
+            return True
+        old = self._old if self._old and self._old.is_file() else None
+        if self.path:
+            if self.path.exists() and not self.path.is_file():
+                raise OutputPathError("not a regular file", where=self.where, remedy="move it away")
+            if not (self.path.exists() or create or old):
+                return False
+        found = self._version()
+        if found is None and not (create or old):
+            return False
+        if found != VERSION:
+            with self._transaction(writes=True) as connection:
+                prepare(connection, self.where)
+        if old:
+            self._take_over(old)
+        self._ready = True
+        return True
+
+    def _version(self) -> int | None:
+        if self.path and not self.path.exists():
+            return None  # opening it would make the file
+        with self._transaction() as connection:
+            return version_of(connection)
+
+    def _take_over(self, old: Path) -> None:
+        """Import what is new in the file of an older version, and remember what was damaged."""
+        status = old.stat()
+        state = {"size_bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+        this = imports.c.source == old.name
+        with self._transaction() as connection:
+            known = connection.execute(select(imports).where(this)).mappings().first()
+        if known and all(known[key] == value for key, value in state.items()):
+            return
+        contents = read_lines(old)
+        with self._transaction(writes=True) as connection:
+            _insert(connection, contents.rows)
+            connection.execute(delete(imports).where(this))
+            damaged = [asdict(damage) for damage in contents.damaged]
+            connection.execute(imports.insert().values(source=old.name, damaged=damaged, **state))
+
+    def _damaged_before(self, connection: Connection) -> list[Damaged]:
+        # As long as the file lies there, to be repaired.
+        if not (self._old and self._old.is_file()):
+            return []
+        found = connection.scalars(select(imports.c.damaged).where(imports.c.source == self._old.name))
+        return [Damaged(**damage) for damages in found for damage in damages]
 
 
-def _write(file: int, data: bytes) -> None:
-    """One ``write``; the system takes less only when the disk is full or a signal came in between."""
-    while data:
-        data = data[os.write(file, data) :]
+def choose_store(choice: str | None, workspace: Path) -> Store:
+    """The store that a user chose, else that of BIBENCH_STORE, else the workspace's.
+
+    Raises:
+        InputError: a choice that is no URL.
+    """
+    chosen = choice or os.environ.get(STORE_VARIABLE)
+    return Store.at(chosen) if chosen else Store.of_workspace(workspace)
 
 
-def _parse(line: bytes) -> Row | str:
-    """The row of a line, or why it is none."""
+def _insert(connection: Connection, rows: Sequence[Row]) -> Appended:
+    given = {row.id: row for row in rows}
+    present: dict[UUID, Row | Damaged] = {}
+    for part in _parts(list(given)):
+        statement = select(measurements).where(measurements.c.id.in_(part))
+        present |= {found["id"]: _row(found) for found in connection.execute(statement).mappings()}
+    new = [_values(row) for row in given.values() if row.id not in present]
+    if new:
+        connection.execute(_new_only(connection, measurements), new)
+    differing = tuple(key for key, row in present.items() if row != given[key])
+    return Appended(len(new), len(rows) - len(new), differing)
+
+
+def _new_only(connection: Connection, table: Table) -> Any:
+    """An insert that leaves alone what another writer added a moment ago."""
+    match connection.dialect.name:
+        case "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        case "sqlite":
+            return sqlite.insert(table).on_conflict_do_nothing(index_elements=["id"])
+    return table.insert()
+
+
+def _parsed(connection: Connection, selection: Selection) -> Iterator[Row | Damaged]:
+    statement = _where(select(measurements), selection).order_by(measurements.c.seq)
     try:
-        document = from_json(line)
+        for found in connection.execute(statement).mappings():
+            yield _row(found)
+    except ValueError as error:  # a cell that is not of its column's type, which SQLite does not prevent
+        raise StoreError(
+            f"a row of the store is damaged ({error})", where=str(connection.engine.url)
+        ) from error
+
+
+def _where(statement: Select[Any], selection: Selection) -> Select[Any]:
+    column = measurements.c
+    lists: Sequence[tuple[ColumnElement[Any], tuple[Any, ...]]] = (
+        (column.device, selection.devices),
+        (column.engine, selection.engines),
+        (column.model, selection.models),
+        (column.variant, selection.variants),
+        (column.threads, selection.threads),
+        (column.session, selection.sessions),
+    )
+    for wanted, values in lists:
+        if values:
+            statement = statement.where(wanted.in_(values))
+    if selection.since:
+        statement = statement.where(column.measured_at >= selection.since)
+    if selection.before:
+        statement = statement.where(column.measured_at < selection.before)
+    if selection.ids:
+        hexadecimal = func.replace(cast(column.id, String), "-", "")
+        starts = (
+            hexadecimal.startswith(part.replace("-", "").lower(), autoescape=True) for part in selection.ids
+        )
+        statement = statement.where(or_(*starts))
+    return statement
+
+
+def _values(row: Row) -> dict[str, Any]:
+    document = row.model_dump(exclude={"schema_version", "samples_ns", "host", "context"})
+    return document | {
+        "host": row.host.model_dump(mode="json"),
+        "context": row.context.model_dump(mode="json"),
+        "samples": pack(row.samples_ns),
+    }
+
+
+def _row(found: RowMapping | Mapping[str, Any]) -> Row | Damaged:
+    document = dict(found)
+    number = document.pop("seq")
+    try:
+        document["samples_ns"] = unpack(document.pop("samples"))
     except ValueError as error:
-        return f"not JSON ({error})"
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        return f"written by a newer version of bibench-deploy (schema {version}, this one reads {SCHEMA})"
-    try:
-        return Row.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return f"not a row ({'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']})"
+        return Damaged(f"row {number}", str(error))
+    row = valid_row(document)
+    return row if isinstance(row, Row) else Damaged(f"row {number}", row)
+
+
+def _parts(values: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

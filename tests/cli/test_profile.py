@@ -224,10 +224,10 @@ def test_a_workspace_that_may_not_be_written_is_refused_before_measuring(workspa
 def test_a_full_disk_keeps_the_rows_that_fitted(tmp_path: Path) -> None:
     """Half a second of the tiny model is tens of thousands of samples."""
     artefact = add_artefact(tmp_path)
-    with small_disk(tmp_path / "disk", "16k") as disk:
+    with small_disk(tmp_path / "disk", "128k") as disk:
         first = bibench("profile", artefact, "--workspace", disk, *QUICK, cwd=tmp_path)
         assert first.returncode == 0, first.stderr
-        second = bibench("profile", artefact, "--workspace", disk, "--min-runs", "20000", cwd=tmp_path)
+        second = bibench("profile", artefact, "--workspace", disk, "--min-runs", "100000", cwd=tmp_path)
         assert second.returncode == 3
         assert "the disk is full" in second.stderr
         assert is_clean(second.stderr)
@@ -240,7 +240,7 @@ def test_a_store_that_is_a_folder(workspace: Path) -> None:
     Store.of_workspace(workspace).path.mkdir()
     done = bibench("profile", *QUICK, cwd=workspace.parent)
     assert done.returncode == 2
-    assert "results.jsonl: not a regular file" in done.stderr
+    assert "results.sqlite: not a regular file" in done.stderr
     assert is_clean(done.stderr)
 
 

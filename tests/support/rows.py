@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bibench_deploy.results.row import HostFacts, Row
+from bibench_deploy.runners.context import RunContext
 
 MS = 1_000_000
 
@@ -30,8 +31,7 @@ def make_row(**facts: Any) -> Row:
         "changes": [],
         "threads": 1,
         "kernel": "indirect",
-        "load_before": 0.1,
-        "load_after": 0.2,
+        "context": RunContext(load_before=0.1, load_after=0.2),
         "warmup_runs": 3,
         "samples_ns": [10 * MS] * 30,
     }
