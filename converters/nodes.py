@@ -109,6 +109,11 @@ def text(node: ir.Node, name: str, default: str) -> str:
     return default if attribute is None else attribute.as_string()
 
 
+def users(value: ir.Value) -> list[ir.Node]:
+    """Nodes that read a value, one entry a use."""
+    return [use.node for use in value.uses()]
+
+
 def sliced(node: ir.Node) -> list[range]:
     """What a Slice with constant bounds takes of its input: a range of indices for each axis.
 

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from ..nodes import constant_of, name_of, number, operand, refusal, shape_of, text
 from .bbm import Array, Op
 from .epilogue import Epilogue
+from .growth import grow, take
 from .layout import Held
 from .lowering import Lowering
 from .steps import LARGEST, clip_bounds
@@ -50,10 +51,10 @@ def _mapped(low: Lowering, node: ir.Node, value: ir.Value) -> bool:
     if held.shape != shape_of(node.outputs[0]) or len(held.shape) > 4:
         return False
     epilogue = Epilogue(low, value, held.of(None))
-    if not epilogue.take(node):
+    if not take(epilogue, node):
         epilogue.end()
         return False
-    epilogue.grow()
+    grow(epilogue)
     epilogue.emit(Op.MAP, low.float_of(held))
     return True
 

@@ -25,6 +25,7 @@ from ..nodes import (
 from . import bbm
 from .bbm import Array, DType, Op
 from .epilogue import Epilogue
+from .growth import grow
 from .layout import Held, has_spatial_form, spatial_dims
 from .lowering import Lowering
 from .steps import binarize
@@ -86,7 +87,7 @@ def _binary(
     epilogue.bias = held.constant(layer.bias).astype(np.float64)
     if not epilogue.bias.any():
         epilogue.bias = None
-    epilogue.grow()
+    grow(epilogue)
     low.forms[layer.name] = epilogue.describe()
     epilogue.emit(Op.BCONV, bits, filters, geometry, pad)
     low.binary.append(layer.name)
@@ -112,7 +113,7 @@ def conv(low: Lowering, node: ir.Node) -> None:
     geometry = (*strides, *dilations, *before, *after, group)
     epilogue = Epilogue(low, node.outputs[0], held)
     _set_bias(epilogue, optional_constant(node, 2), held)
-    epilogue.grow()
+    grow(epilogue)
     if group > 1 and c == 1 and o == group:
         packed = kernel.transpose(1, 2, 3, 0).astype(np.float32)  # (1, KH, KW, C)
         epilogue.emit(Op.DWCONV, low.float_of(x), low.constant(packed), geometry)
@@ -171,7 +172,7 @@ def _linear(low: Lowering, node: ir.Node, matrix: Array, bias: Array | None) -> 
         if array.shape[0] != 1:
             raise refusal(node, "its bias varies over samples")
         epilogue.bias = array
-    epilogue.grow()
+    grow(epilogue)
     epilogue.emit(Op.CONV, low.float_of(x), filters, (1, 1, 1, 1, 0, 0, 0, 0, 1))
 
 

@@ -18,6 +18,10 @@ Doubles = npt.NDArray[np.float64]
 #: A clip without a bound.
 LARGEST = float(np.finfo(np.float32).max)
 
+#: A constant channel ⊗ height ⊗ width with the batch-norm behind it (XNOR++) carries three roundings of 2^-24, the
+#: two numbers that it is split into one each.
+ROUNDING = 5 * 2.0**-24
+
 
 def binarize(low: Lowering, node: ir.Node, held: Held) -> None:
     """A step on a stored value, with those on the same value that have the same threshold."""
@@ -83,6 +87,37 @@ def one_affine(op: str, index: int, array: Doubles) -> tuple[Doubles | None, Dou
 def is_vector(array: npt.NDArray[np.generic]) -> bool:
     """Whether a constant of four axes varies over channels at most."""
     return array.shape[:3] == (1, 1, 1)
+
+
+def shrunk(array: Doubles) -> Doubles:
+    """The same constant with size 1 along axes where it does not vary."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if (array == first).all():
+            array = first
+    return array
+
+
+def outer_product(array: Doubles) -> tuple[Doubles, Doubles] | None:
+    """A constant (1, H, W, C) as channels (1, 1, 1, C) times a map (1, H, W, 1), both to be rounded to float32.
+
+    Least squares from the row and the column of the largest number, once around: rounding averages out.
+
+    Returns:
+        None where the product differs from the constant by more than the rounding of float32 arithmetic.
+    """
+    matrix = array.reshape(-1, array.shape[-1])
+    row, column = np.unravel_index(np.abs(matrix).argmax(), matrix.shape)
+    if not np.isfinite(matrix).all() or matrix[row, column] == 0:
+        return None
+    plane = matrix[:, column]
+    channel = matrix.T @ plane / (plane @ plane)
+    plane = matrix @ channel / (channel @ channel)
+    channel, plane = (each.astype(np.float32).astype(np.float64) for each in (channel, plane))
+    error = np.abs(np.outer(plane, channel) - matrix)
+    if (error > ROUNDING * np.abs(matrix)).any():
+        return None
+    return channel.reshape(1, 1, 1, -1), plane.reshape(*array.shape[:3], 1)
 
 
 def same_step(a: ir.Node, b: ir.Node) -> bool:

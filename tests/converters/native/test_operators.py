@@ -92,6 +92,19 @@ def test_factors_may_vary_over_the_map() -> None:
     agree(make_graph(text, {"x": (2, 8, 5, 4)}, constants=constants), {"x": numbers(2, 8, 5, 4)}, exact=True)
 
 
+def test_a_map_that_is_channel_times_plane_is_stored_as_the_two() -> None:
+    """XNOR++: the exporter writes channel ⊗ height ⊗ width as one constant."""
+    rng = np.random.default_rng(7)
+    channel, height, width = (rng.uniform(-2, 2, n).astype(np.float32) for n in (6, 5, 4))
+    scale = channel[:, None, None] * (height[:, None] * width)
+    text, constants = binary_layer(rng, "x", "y", (6, 8, 3, 3), pads=(1,) * 4, multiplier=scale)
+    graph = make_graph(text, {"x": (2, 8, 5, 4)}, constants=constants)
+    model = parse(native.emit(graph).data)
+    layer = next(operator for operator in model.operators if operator.op == Op.BCONV)
+    assert [model.tensors[layer.inputs[slot]].dims for slot in (2, 4)] == [(1, 1, 1, 6), (1, 5, 4, 1)]
+    agree(graph, {"x": numbers(2, 8, 5, 4)})
+
+
 def test_a_run_time_factor_is_computed_first_and_fused() -> None:
     rng = np.random.default_rng(5)
     text, constants = binary_layer(rng, "x", "d", (6, 8, 3, 3), pads=(1,) * 4)
