@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from .board import PHONE, RPI3, RPI4, RPI5
-from .device import Setup
 from .lab import Lab
 from .machine import CannotSimulateError
+from .setup import Setup
 
 KINDS = {
     "rpi4": Setup(board=RPI4),

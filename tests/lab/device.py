@@ -9,61 +9,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from . import machine
-from .board import Board
 from .network import Link
+from .setup import TERMUX, USER, Setup
 from .userland import aarch64_userland
 
 POWER = Path(__file__).with_name("power.sh")
 START_S = 20.0  # far above the 0.2 s that it takes: a machine may be busy
-USER = "pi"
-TERMUX = "/data/data/com.termux/files"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a device is like.
-
-    Attributes:
-        board: what its kernel says; with a board its programs are AArch64 ones, without they are this machine's.
-        termux: laid out as Termux on a phone is: no /bin, no /tmp, everything below /data.
-        shell: the login shell. On a board: busybox's; otherwise any of this machine (bash, fish, tcsh, nologin …).
-        home: files in the user's home, by name: shell start-up files that make noise, for instance.
-        banner: shown before login.
-        login: ``key``, or ``password`` for a host that takes no key.
-        environment: what the server sets for every command.
-        disk_kb: size of the file system that the user's home is on.
-        network: the device is a host of its own, behind a link that can be cut.
-    """
-
-    board: Board | None = None
-    termux: bool = False
-    shell: str | None = None
-    home: Mapping[str, str] = field(default_factory=dict)
-    banner: str = ""
-    login: str = "key"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    disk_kb: int = 64 * 1024
-    network: bool = False
-
-    @property
-    def home_folder(self) -> str:
-        return f"{TERMUX}/home" if self.termux else f"/home/{USER}"
-
-    def why_not(self) -> str | None:
-        """Why this machine can't simulate it, or None."""
-        reason = machine.no_aarch64() if self.board is not None else machine.no_devices()
-        if reason is None and self.network:
-            reason = machine.no_networks()
-        if reason is None and self.shell is not None and self.board is None and not Path(self.shell).exists():
-            reason = f"needs the shell {self.shell}"
-        return reason
 
 
 class SimulatedDevice:
@@ -83,72 +39,13 @@ class SimulatedDevice:
         self.address, self.port, self._link = address, port, link
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        folder.mkdir(parents=True)
-        self._furnish()
-
-    # What it is made of
-
-    def _furnish(self) -> None:
         for part in ("root", "proc", "sys", "home", "etc/ssh"):
-            (self.folder / part).mkdir(parents=True)
-        tree = self.setup.board.tree() if self.setup.board is not None else {}
-        for path, content in tree.items():
-            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).write_text(content)
-        for name, text in self.setup.home.items():
-            (self.folder / "home" / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / "home" / name).write_text(text)
-        home, shell = self.setup.home_folder, self._shell()
-        etc = self.folder / "etc"
-        (etc / "passwd").write_text(
-            f"root:x:0:0:root:/root:/bin/sh\n{self.user}:x:1000:1000:{self.user}:{home}:{shell}\n"
-            "nobody:x:65534:65534:nobody:/:/bin/false\n"
-        )
-        (etc / "group").write_text(f"root:x:0:\n{self.user}:x:1000:\nnogroup:x:65534:\n")
-        (etc / "hostname").write_text(f"{self.name}\n")
-        (etc / "banner").write_text(self.setup.banner)
+            (folder / part).mkdir(parents=True)
+        key = (folder.parent / "key.pub").read_text()
+        for path, content in setup.files(name, address, port, key).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content)
         self.new_host_key()
-        key = self.folder.parent / "key.pub"
-        (etc / "ssh/authorized_keys").write_text(key.read_text())
-        (etc / "ssh/sshd_config").write_text(self._server())
-
-    def _shell(self) -> str:
-        if self.setup.shell is not None:
-            return self.setup.shell
-        return f"{TERMUX}/usr/bin/sh" if self.setup.termux else "/bin/sh"
-
-    def _server(self) -> str:
-        password = self.setup.login == "password"
-        lines = [
-            f"ListenAddress {self.address}",
-            f"Port {self.port}",
-            "HostKey /etc/ssh/host_key",
-            "AuthorizedKeysFile /etc/ssh/authorized_keys",
-            "PidFile none",
-            "UsePAM no",
-            "StrictModes no",
-            "KbdInteractiveAuthentication no",
-            f"PasswordAuthentication {'yes' if password else 'no'}",
-            f"PubkeyAuthentication {'no' if password else 'yes'}",
-            "MaxStartups 100",
-            "LogLevel VERBOSE",
-            "Subsystem sftp internal-sftp",
-        ]
-        if self.setup.banner:
-            lines.append("Banner /etc/banner")
-        variables = self._environment()
-        if variables:
-            lines.append("SetEnv " + " ".join(f'"{name}={value}"' for name, value in variables.items()))
-        return "\n".join(lines) + "\n"
-
-    def _environment(self) -> dict[str, str]:
-        variables = {}
-        if self.setup.board is not None:
-            variables |= {"QEMU_CPU": self.setup.board.cpu, "QEMU_UNAME": self.setup.board.kernel}
-        if self.setup.termux:
-            prefix = f"{TERMUX}/usr"
-            variables |= {"PREFIX": prefix, "PATH": f"{prefix}/bin", "TMPDIR": f"{TERMUX}/home/tmp"}
-        return variables | dict(self.setup.environment)
 
     def new_host_key(self) -> None:
         """Another host key, as after a new installation: known from the next `power_on`."""
@@ -200,10 +97,24 @@ class SimulatedDevice:
         )
         if self._link is not None:
             self._link.plug_in(self._process.pid)
+        if self.setup.memory_mb is not None:
+            self._limit_memory(self.setup.memory_mb)
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
         self._process.stdin.flush()
         self._wait_for_server()
+
+    @property
+    def _memory_group(self) -> Path:
+        return machine.MEMORY / f"bibench-lab-{os.getpid()}-{self.name}"
+
+    def _limit_memory(self, megabytes: int) -> None:
+        assert self._process is not None
+        self._memory_group.mkdir()
+        (self._memory_group / "memory.limit_in_bytes").write_text(str(megabytes << 20))
+        while not _children(self._process.pid):
+            time.sleep(0.01)
+        (self._memory_group / "cgroup.procs").write_text(str(self.pid))
 
     def _wait_for_server(self) -> None:
         deadline = time.monotonic() + START_S
@@ -235,6 +146,8 @@ class SimulatedDevice:
             self._process = None
             if self._link is not None:
                 self._link.unplugged()
+            if self.setup.memory_mb is not None:
+                self._memory_group.rmdir()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -258,26 +171,22 @@ class SimulatedDevice:
 
     # Looking at it and breaking it, from outside
 
-    def inside(self, script: str, *, check: bool = True) -> str:
-        """What a script of this machine's shell prints in the device's mounts and process numbers, as its root."""
-        command = [
-            "nsenter",
-            "--preserve-credentials",
-            "--user",
-            "--mount",
-            "--pid",
-            "--target",
-            str(self.pid),
-        ]
+    def inside(self, script: str, stdin: bytes = b"") -> str:
+        """What a script of this machine's shell prints in the device's mounts and process numbers, as its root.
+
+        Args:
+            script: sees the device's file system at ``$1`` and the user's home at ``$2``.
+        """
+        enter = ("nsenter", "--preserve-credentials", "--user", "--mount", "--pid", f"--target={self.pid}")
+        root = f"{self.folder}/root"
         done = subprocess.run(
-            [*command, "sh", "-euc", script, "sh", f"{self.folder}/root"],
-            stdin=subprocess.DEVNULL,
+            [*enter, "sh", "-euc", script, "sh", root, root + self.setup.home_folder],
+            input=stdin,
             capture_output=True,
-            text=True,
         )
-        if check and done.returncode != 0:
-            raise RuntimeError(f"{script}: {done.stderr.strip()}")
-        return done.stdout
+        if done.returncode != 0:
+            raise RuntimeError(f"{script}: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -295,39 +204,37 @@ class SimulatedDevice:
         known = ("sshd:", "/usr/sbin/sshd")
         return [line for line in lines if line and not line.startswith(known) and str(POWER) not in line]
 
+    def put(self, content: bytes, name: str, mode: int = 0o755) -> None:
+        """Write a file into the user's home, behind everybody's back."""
+        self.inside(f'cat >"$2"/{shlex.quote(name)} && chmod {mode:o} "$2"/{shlex.quote(name)}', content)
+
     def remount(self, options: str) -> None:
         """Change how the user's home is mounted: ``ro``, ``noexec``, ``rw`` and so on."""
-        self.inside(f'mount -o {shlex.quote(f"remount,{options}")} "$1{self.setup.home_folder}"')
+        # With its source named, mount doesn't look up the old options: without root, uid= can't be given again.
+        self.inside(f'mount -o remount,{options} lab "$2"')
 
     def fill_disk(self, leave_kb: int = 0) -> None:
         """Fill the home's file system up to so many kilobytes."""
-        home = f"$1{self.setup.home_folder}"
-        self.inside(
-            f'free=$(df -k --output=avail "{home}" | tail -1); '
-            f'head -c $(((free - {leave_kb}) * 1024)) /dev/zero >"{home}/.filler" || true'
-        )
+        free = int(self.inside('df -k --output=avail "$2" | tail -1'))
+        self.inside(f'head -c {(free - leave_kb) * 1024} /dev/zero >"$2/.filler"')
 
     def empty_disk(self) -> None:
-        self.inside(f'rm "$1{self.setup.home_folder}/.filler"')
+        """Undo `fill_disk`."""
+        self.inside('rm "$2/.filler"')
 
     def end_sessions(self) -> None:
         """Kill the servers of the connections that are open; the one that listens stays."""
-        for pid in self._sessions():
-            os.kill(pid, signal.SIGKILL)
-
-    def _sessions(self) -> Sequence[int]:
-        """Numbers of the connections' server processes: children of the one that listens."""
-        listener = self._child_named(self.pid, "sshd")
-        return [int(child) for child in _children(listener)]
-
-    def _child_named(self, parent: int, name: str) -> int:
-        for child in _children(parent):
-            if Path(f"/proc/{child}/comm").read_text().strip() == name:
-                return child
-        raise RuntimeError(f"{self.name}: no {name} runs")
+        (listener,) = (pid for pid in _children(self.pid) if _name(pid) == "sshd")
+        for session in _children(listener):
+            for pid in (*_children(session), session):  # the one with the user's rights, the one above it
+                os.kill(pid, signal.SIGKILL)
 
 
 def _children(pid: int) -> list[int]:
     if not Path(f"/proc/{pid}").exists():
         return []
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

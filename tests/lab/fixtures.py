@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from .board import RPI4
-from .device import Setup, SimulatedDevice
+from .device import SimulatedDevice
 from .lab import Lab
 from .machine import CannotSimulateError
+from .setup import Setup
 
 REQUIRED = (
     "BIBENCH_LAB_REQUIRED"  # set by .ci/run: there a lab that can't be had is a failure, not a reason to skip

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .device import Setup, SimulatedDevice
+from .device import SimulatedDevice
 from .network import Link
+from .setup import Setup
 
 ADDRESSES = itertools.count(1)
 PORT = 2222  # of a device that has a network of its own

@@ -11,6 +11,7 @@ from pathlib import Path
 SSHD = Path("/usr/sbin/sshd")
 QEMU = "qemu-aarch64-static"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
+MEMORY = Path("/sys/fs/cgroup/memory")
 
 # An ELF header of 64 bits, little-endian, for machine 183 (AArch64), executable or position-independent, as
 # binfmt_misc takes it (qemu's scripts/qemu-binfmt-conf.sh).
@@ -107,7 +108,6 @@ def no_memory_limits() -> str | None:
     """Why no device's memory can be limited here, or None."""
     if (reason := no_devices()) is not None:
         return reason
-    folder = Path("/sys/fs/cgroup/memory")
-    if not (folder / "memory.limit_in_bytes").exists() or not os.access(folder, os.W_OK):
+    if not (MEMORY / "memory.limit_in_bytes").exists() or not os.access(MEMORY, os.W_OK):
         return "needs the memory controller of control groups, version 1, and root"
     return None

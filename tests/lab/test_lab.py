@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from lab.board import PHONE, RPI4
-from lab.device import TERMUX, Setup, SimulatedDevice
+from lab.board import PHONE, RPI3, RPI4, RPI5
+from lab.device import SimulatedDevice
 from lab.lab import Lab
+from lab.programs import DOT_PRODUCT
+from lab.setup import TERMUX, Setup
 
 
 def test_a_raspberry_pi_is_one_to_whoever_looks(lab: Lab, rpi4: SimulatedDevice) -> None:
@@ -96,6 +99,21 @@ def test_a_cable_is_cut_and_mended(lab: Lab) -> None:
     device.link.clear()
     device.link.reject()
     assert "refused" in lab.ssh("host", "true", *options).stderr
+
+
+def test_a_process_that_wants_more_memory_than_there_is_gets_killed(lab: Lab) -> None:
+    lab.add("host", Setup(memory_mb=48), profile="generic-x86_64")
+    seen = lab.ssh("host", "perl -e '$x = chr(1) x 2e8'; echo $?")
+    assert seen.stdout == "137\n"
+    assert lab.ssh("host", "echo alive").stdout == "alive\n"
+
+
+def test_an_instruction_that_the_processor_lacks_ends_a_program(lab: Lab, tmp_path: Path) -> None:
+    for name, board in (("rpi3", RPI3), ("rpi5", RPI5)):
+        device = lab.add(name, Setup(board=board), profile=name)
+        device.put(DOT_PRODUCT, "program")
+    assert lab.ssh("rpi3", "./program; echo $?").stdout == f"{128 + signal.SIGILL}\n"
+    assert lab.ssh("rpi5", "./program; echo $?").stdout == "0\n"
 
 
 def test_what_runs_on_a_device_is_seen_and_goes_with_it(lab: Lab, rpi4: SimulatedDevice) -> None:
