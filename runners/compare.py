@@ -1,0 +1,117 @@
+"""Two measurements of the same thing against each other: slower needs significance *and* size. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from .context import RunContext
+from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, Turns, turn_medians
+
+Word = Literal["slower", "faster", "same", "unknown"]
+
+#: asv calls a change significant below this (asv/_stats.py); so rarely that a night of comparisons stays quiet.
+SIGNIFICANT_P = 0.002
+#: And reports it from this factor on; asv's default is 1.1, and a board that does nothing else can tell 1.05.
+NOTABLE_FACTOR = 1.05
+#: Below this number of turns each, no order of the medians is rarer than ``SIGNIFICANT_P``: 2 / C(14, 7) = 0.0006.
+FEWEST_TURNS = 7
+RESAMPLES = 2000
+#: Clocks that differ by more are two conditions, not one.
+SAME_CLOCK = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A.
+
+    Attributes:
+        ratio: median of B over median of A; above 1 is slower.
+        interval: bootstrap interval of the ratio, 95 %; None where there are too few turns.
+        p: Mann–Whitney's two-sided p over the medians of the turns; None where there are too few.
+        word: what it amounts to.
+        why: for ``unknown``, what is missing or differs.
+    """
+
+    word: Word
+    ratio: float
+    interval: Interval | None
+    p: float | None
+    why: tuple[str, ...] = ()
+
+
+def compare(a: Turns, b: Turns, factor: float = NOTABLE_FACTOR) -> Comparison:
+    """Whether B is slower or faster than A.
+
+    The medians of the turns are compared, since runs of one turn are not independent.
+
+    Raises:
+        ValueError: one of them has no samples.
+    """
+    first, second = turn_medians(a), turn_medians(b)
+    if not first or not second:
+        raise ValueError("a comparison without samples")
+    ratio = median(run for turn in b for run in turn) / median(run for turn in a for run in turn)
+    fewest = min(len(first), len(second))
+    interval = ratio_interval(first, second) if fewest >= FEWEST_FOR_INTERVAL else None
+    if fewest < FEWEST_TURNS:
+        why = f"{fewest} turns are too few to tell a change from chance ({FEWEST_TURNS} are needed)"
+        return Comparison("unknown", ratio, interval, None, (why,))
+    p = mann_whitney(first, second)
+    return Comparison(_word(ratio, p, factor), ratio, interval, p)
+
+
+def _word(ratio: float, p: float, factor: float) -> Word:
+    if p >= SIGNIFICANT_P or 1 / factor < ratio < factor:
+        return "same"
+    return "slower" if ratio > 1 else "faster"
+
+
+def mann_whitney(first: list[float], second: list[float]) -> float:
+    """Two-sided p that both come from one distribution (Mann and Whitney, 1947); 1 where all are equal."""
+    from scipy.stats import mannwhitneyu
+
+    if min(first + second) == max(first + second):
+        return 1.0
+    return float(mannwhitneyu(first, second, alternative="two-sided").pvalue)
+
+
+def ratio_interval(first: list[float], second: list[float], confidence: float = CONFIDENCE) -> Interval:
+    """Percentile bootstrap of median(second) / median(first); the same for the same values (fixed seed)."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    a, b = (
+        np.median(random.choice(np.asarray(values, float), (RESAMPLES, len(values))), axis=1)
+        for values in (first, second)
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(b / a, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def incomparable(a: RunContext, b: RunContext) -> tuple[str, ...]:
+    """What makes two measurements of different things: another governor, clock, ABI or set of cores.
+
+    Facts that are unknown on either side are no reason.
+    """
+    facts: Mapping[str, Callable[[RunContext], str | None]] = {
+        "governor": lambda context: context.governor,
+        "ABI": lambda context: context.abi,
+        "cores": lambda context: context.affinity or context.cpuset,
+    }
+    reasons = [
+        f"other {name} ({of(a)}, {of(b)})" for name, of in facts.items() if of(a) and of(b) and of(a) != of(b)
+    ]
+    clocks = _clock(a), _clock(b)
+    if clocks[0] and clocks[1] and abs(clocks[0] - clocks[1]) > SAME_CLOCK * max(clocks):
+        reasons.append(f"other clock ({clocks[0]:.0f} MHz, {clocks[1]:.0f} MHz)")
+    return tuple(reasons)
+
+
+def _clock(context: RunContext) -> float:
+    """Mean clock of the used cores, MHz; 0 where it is unknown."""
+    clocks = context.clock_mhz_during or context.clock_mhz_after or {}
+    return sum(clocks.values()) / len(clocks) if clocks else 0.0

@@ -1,0 +1,105 @@
+"""Whether a measurement can be trusted, in words. Pure.
+
+``stable``: the median and its interval mean what they say. ``unstable``: they may not, and why. ``invalid``: there
+is nothing to compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from .context import RunContext
+from .statistics import FEWEST_FOR_INTERVAL, Turns, bimodal, drift, median_interval
+
+Word = Literal["stable", "unstable", "invalid"]
+
+#: Half-width of the interval that is aimed at, as a fraction of the median (pyperf warns above 1 %).
+PRECISION = 0.01
+#: An interval this much wider than what was aimed at still counts as reached: it is an estimate itself.
+PRECISION_SLACK = 1.5
+#: A clock that moves by more than this moves latencies of computation by as much.
+CLOCK_MOVED = 0.02
+#: Load of others, as a share of the cores, that shows in the figures.
+BUSY = 0.5
+#: Bits of ``vcgencmd get_throttled`` that hold now (Raspberry Pi documentation).
+THROTTLED_NOW = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word and the reasons for it; none for a stable measurement."""
+
+    word: Word
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.word + (f": {'; '.join(self.reasons)}" if self.reasons else "")
+
+
+def judge(turns: Turns, context: RunContext, cores: int, precision: float = PRECISION) -> Verdict:
+    """The verdict on one measurement.
+
+    Args:
+        turns: latencies in any unit, a list for each turn.
+        context: what else was true; unknown facts are no reasons.
+        cores: of the device, for the load of others.
+        precision: half-width of the interval that was aimed at.
+    """
+    runs = [run for turn in turns for run in turn]
+    if len(runs) < FEWEST_FOR_INTERVAL:
+        return Verdict("invalid", (f"{len(runs)} runs are too few to tell anything",))
+    reasons = [*_of_samples(turns, runs, precision), *_of_context(context, cores)]
+    return Verdict("unstable", tuple(reasons)) if reasons else Verdict("stable")
+
+
+def _of_samples(turns: Turns, runs: list[float], precision: float) -> list[str]:
+    reasons = []
+    modes = bimodal(runs)
+    if modes:
+        centre = median(runs)
+        low, high = (100 * (mode / centre - 1) for mode in modes)
+        reasons.append(f"bimodal (modes at {low:+.0f} % and {high:+.0f} % of the median)")
+    change = drift(turns)
+    if change is not None:
+        reasons.append(f"drifting ({100 * change:+.0f} % from the first turn to the last)")
+    interval = median_interval(turns)
+    if interval is None:
+        reasons.append(f"too few turns for an interval ({len(turns)} of {FEWEST_FOR_INTERVAL})")
+    else:
+        width = interval.half_width(median(runs))
+        if width > PRECISION_SLACK * precision:
+            reasons.append(f"the interval is ±{100 * width:.1f} %, ±{100 * precision:g} % was aimed at")
+    return reasons
+
+
+def _of_context(context: RunContext, cores: int) -> list[str]:
+    reasons = []
+    moved = _clock_moved(context)
+    if moved is not None:
+        reasons.append(f"the clock moved by {100 * moved:.0f} %")
+    if context.throttle_bits:
+        now = [name for bit, name in THROTTLED_NOW.items() if context.throttle_bits >> bit & 1]
+        if now:
+            reasons.append(f"throttled ({', '.join(now)})")
+    load = context.load_before
+    if load is not None and load > BUSY * cores:
+        reasons.append(f"other load ({load:.1f} on {cores} cores before it began)")
+    return reasons
+
+
+def _clock_moved(context: RunContext) -> float | None:
+    """The largest relative difference of a core's clock between before, during and after; None if small.
+
+    Idle cores clock down, so before and after are compared with each other only where ``during`` is unknown.
+    """
+    during = context.clock_mhz_during or {}
+    after = context.clock_mhz_after or {}
+    before = context.clock_mhz_before or {}
+    pairs = [(during[core], after[core]) for core in during.keys() & after.keys()]
+    if not during:
+        pairs = [(before[core], after[core]) for core in before.keys() & after.keys()]
+    changes = [abs(a - b) / max(a, b) for a, b in pairs]
+    largest = max(changes, default=0.0)
+    return largest if largest > CLOCK_MOVED else None

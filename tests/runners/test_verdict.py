@@ -1,0 +1,74 @@
+"""A word on each measurement, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.verdict import judge
+
+QUIET = RunContext()
+
+
+def turns(noise: float = 0.002, count: int = 12, runs: int = 30, seed: int = 0) -> list[list[float]]:
+    return [list(turn) for turn in np.random.default_rng(seed).normal(100, 100 * noise, (count, runs))]
+
+
+def test_a_quiet_measurement_is_stable() -> None:
+    verdict = judge(turns(), QUIET, cores=4)
+    assert (verdict.word, verdict.reasons, str(verdict)) == ("stable", (), "stable")
+
+
+def test_too_few_runs_are_invalid() -> None:
+    verdict = judge([[1.0, 2.0], [1.0]], QUIET, cores=4)
+    assert str(verdict) == "invalid: 3 runs are too few to tell anything"
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (turns(noise=0.2), "the interval is ±"),
+        (turns(count=3), "too few turns for an interval (3 of 6)"),
+        ([[100.0, 100.1, 140.0, 140.2] * 10] * 12, "bimodal (modes at "),
+        ([[v + 2 * i for v in turn] for i, turn in enumerate(turns())], "drifting (+"),
+    ],
+)
+def test_what_the_samples_say(samples: list[list[float]], reason: str) -> None:
+    verdict = judge(samples, QUIET, cores=4)
+    assert verdict.word == "unstable"
+    assert any(said.startswith(reason) for said in verdict.reasons), verdict
+
+
+@pytest.mark.parametrize(
+    ("context", "reasons"),
+    [
+        (RunContext(clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 1500.0}), ()),
+        (
+            RunContext(clock_mhz_during={0: 900.0, 1: 1500.0}, clock_mhz_after={0: 1500.0, 1: 1500.0}),
+            ("the clock moved by 40 %",),
+        ),
+        # An idle core before is no clock that moved while it was measured.
+        (
+            RunContext(
+                clock_mhz_before={0: 600.0}, clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 1500.0}
+            ),
+            (),
+        ),
+        (RunContext(clock_mhz_before={0: 600.0}, clock_mhz_after={0: 1500.0}), ("the clock moved by 60 %",)),
+        (RunContext(throttle_bits=0x50000), ()),  # since boot, not now
+        (RunContext(throttle_bits=0x50005), ("throttled (under-voltage, throttled)",)),
+        (RunContext(load_before=1.9), ()),
+        (RunContext(load_before=3.0), ("other load (3.0 on 4 cores before it began)",)),
+    ],
+)
+def test_what_the_conditions_say(context: RunContext, reasons: tuple[str, ...]) -> None:
+    verdict = judge(turns(), context, cores=4)
+    assert verdict.reasons == reasons
+    assert verdict.word == ("unstable" if reasons else "stable")
+
+
+def test_a_coarser_aim_accepts_a_wider_interval() -> None:
+    noisy = turns(noise=0.1)
+    assert judge(noisy, QUIET, cores=4, precision=0.005).word == "unstable"
+    assert judge(noisy, QUIET, cores=4, precision=0.05).word == "stable"
