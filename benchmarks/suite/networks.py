@@ -1,0 +1,77 @@
+"""Networks to measure: exported, converted and verified with the commands that a user has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bibench_deploy.converters.fusion import fuse
+from bibench_deploy.converters.reader import read
+from bibench_deploy.converters.twin import fp32_twin
+from bibench_deploy.files import write_atomically
+
+from .cases import ARCHITECTURES, FP32, LARQ, LITERT, NATIVE, ONNXRUNTIME, RELU, YARDSTICK, Case
+
+_SUFFIXES = {NATIVE: ".native.bbm", LARQ: ".larq.tflite", LITERT: ".larq.tflite"}
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The files of the networks; made when they are first asked for.
+
+    Attributes:
+        folder: where they lie; what is there already is taken as it is.
+    """
+
+    folder: Path
+    progress: Progress = lambda message: None
+
+    def artefact(self, case: Case) -> Path:
+        """The file that a case executes.
+
+        Raises:
+            CalledProcessError: a command of the tool failed; it said why on stderr.
+        """
+        if case.variant == RELU:
+            return self.source(case.model, FP32)
+        if case.library == ONNXRUNTIME:
+            return self.twin(case.model) if case.variant == FP32 else self.source(case.model, case.variant)
+        algorithm = YARDSTICK if case.variant == FP32 else case.variant
+        twin = "-fp32" if case.variant == FP32 else ""
+        library = LARQ if case.library == LITERT else case.library
+        path = self.folder / f"{case.model}-{algorithm}{twin}{_SUFFIXES[library]}"
+        if not path.exists():
+            self._convert(case.model, algorithm, library)
+        return path
+
+    def source(self, model: str, algorithm: str) -> Path:
+        """The ONNX file of a network with seeded random weights."""
+        path = self.folder / f"{model}-{algorithm}.onnx"
+        if not path.exists():
+            self.progress(f"exporting {model} {algorithm}")
+            _command("zoo", "export", model, "-a", algorithm, "-d", ARCHITECTURES[model], "-o", str(path))
+        return path
+
+    def twin(self, model: str) -> Path:
+        """The fp32 twin as ONNX: what the artefacts called fp32 were made from."""
+        path = self.folder / f"{model}-{YARDSTICK}-fp32.onnx"
+        if not path.exists():
+            twin = fp32_twin(fuse(read(self.source(model, YARDSTICK))))
+            write_atomically(path, twin.source.proto.SerializeToString())
+        return path
+
+    def _convert(self, model: str, algorithm: str, engine: str) -> None:
+        source = self.source(model, algorithm)
+        self.progress(f"converting and verifying {source.name} for {engine}")
+        twin = "--twin" if algorithm == YARDSTICK else "--no-twin"
+        _command("convert", str(source), "-e", engine, twin, "-o", str(self.folder))
+
+
+def _command(*words: str) -> None:
+    # The command beside this interpreter, so that what is measured is what is installed here.
+    program = Path(sys.executable).with_name("bibench-deploy")
+    subprocess.run([str(program), *words], stdout=subprocess.DEVNULL, check=True)
