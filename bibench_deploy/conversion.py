@@ -6,41 +6,32 @@ is written under its final name before it is verified.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bibench_deploy.artefacts import Artefact, keep
 from bibench_deploy.converters.capabilities import known_engines, load
 from bibench_deploy.converters.changes import apply_changes
+from bibench_deploy.converters.check_rows import MOST_ROWS, CheckRows, choose
 from bibench_deploy.converters.deployability import Allowed, Assessment, assess
-from bibench_deploy.converters.engine import Emitted, Engine, TensorView, engine_names, load_engine
+from bibench_deploy.converters.engine import Emitted, Engine, engine_names, load_engine
 from bibench_deploy.converters.fusion import fuse
-from bibench_deploy.converters.manifest import Manifest, SourceModel, Tensor, manifest_path
+from bibench_deploy.converters.manifest import SourceModel
 from bibench_deploy.converters.reader import read
 from bibench_deploy.converters.reader.algorithm import algorithm_like
+from bibench_deploy.converters.reader.evaluate import session
 from bibench_deploy.converters.twin import VARIANT as TWIN
 from bibench_deploy.converters.twin import fp32_twin
-from bibench_deploy.converters.verification import Verification, verify
-from bibench_deploy.errors import InputError, MissingExtraError, NotDeployableError, VerificationError
+from bibench_deploy.converters.verification import verify
+from bibench_deploy.errors import InputError, MissingExtraError, NotDeployableError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
-from bibench_deploy.files import make_folder, write_atomically, write_together
+from bibench_deploy.files import make_folder, write_atomically
 from bibench_deploy.graph import BinaryGraph, steps
 from bibench_deploy.runners.session import opener
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """A verified artefact on disk, with what is known of it."""
-
-    path: Path
-    manifest: Manifest
-    verification: Verification
 
 
 @dataclass(frozen=True)
@@ -185,7 +176,19 @@ def _artefact(
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"
     source = graph.source
     facts = SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata)
-    return keep(path, engine, facts, variant, emitted, verification, changes, _way_out(graph))
+    check = _check_rows(engine, graph, emitted, evaluation) if verification.ok else None
+    return keep(path, engine, facts, variant, emitted, verification, changes, _way_out(graph), check)
+
+
+def _check_rows(engine: Engine, graph: BinaryGraph, emitted: Emitted, evaluation: Evaluation) -> CheckRows:
+    """Rows to verify the artefact with on a device: real ones first, where there are any."""
+    names = [view.name for view in emitted.outputs]
+    reference = session(graph.source.proto, threads=2)
+    return choose(
+        [*evaluation.batches[: MOST_ROWS // 2], *random_rows(graph, seed=1)],
+        lambda batch: dict(zip(names, reference.run(names, dict(batch)), strict=True)),
+        opener(engine.name)(emitted.data, emitted.inputs, emitted.outputs),
+    )
 
 
 def _way_out(graph: BinaryGraph) -> str:
@@ -197,82 +200,6 @@ def _way_out(graph: BinaryGraph) -> str:
             f"model's 0; allow that with --allow sign-zero=+1. If not, {report}"
         )
     return report
-
-
-def keep(
-    path: Path,
-    engine: Engine,
-    source: SourceModel,
-    variant: str,
-    emitted: Emitted,
-    verification: Verification,
-    changes: tuple[str, ...] = (),
-    remedy: str = "please report it with the model: this is a bug of the converter",
-) -> Artefact:
-    """Write a verified artefact and its manifest.
-
-    Args:
-        remedy: what to do if it is not verified.
-
-    Raises:
-        VerificationError: it is not verified; nothing is written.
-        OutputPathError, StorageError: it can't be written.
-    """
-    if not verification.ok:
-        raise VerificationError(
-            f"{verification.problem}; nothing was written",
-            where=f"{source.file} for {engine.name}",
-            remedy=remedy,
-        )
-    manifest = _manifest(engine, source, emitted, variant, path.name, changes, verification)
-    write_together(
-        {
-            path: emitted.data,
-            manifest_path(path): (manifest.model_dump_json(indent=2) + "\n").encode(),
-        }
-    )
-    return Artefact(path, manifest, verification)
-
-
-def _manifest(
-    engine: Engine,
-    source: SourceModel,
-    emitted: Emitted,
-    variant: str,
-    file: str,
-    changes: tuple[str, ...],
-    verification: Verification,
-) -> Manifest:
-    tool = {"bibench-deploy": version("bibench-deploy"), "python": platform.python_version()}
-    tool |= {name: version(name) for name in ("onnx", "onnxruntime")}
-    return Manifest(
-        engine=engine.name,
-        model=Path(source.file).stem,
-        variant=variant,
-        file=file,
-        sha256=hashlib.sha256(emitted.data).hexdigest(),
-        size_bytes=len(emitted.data),
-        source=source,
-        inputs=[_tensor(view) for view in emitted.inputs],
-        outputs=[_tensor(view) for view in emitted.outputs],
-        binary_ops=emitted.binary_ops,
-        binary_layers=verification.binary_layers,
-        versions=tool | engine.versions(),
-        forms=dict(emitted.forms),
-        changes=[*changes, *emitted.changes],
-        verified=verification.ok,
-        verification=verification.as_json(),
-    )
-
-
-def _tensor(view: TensorView) -> Tensor:
-    return Tensor(
-        name=view.name,
-        shape=list(view.shape),
-        artefact_shape=list(view.artefact_shape),
-        perm=list(view.perm),
-        flip=list(view.flip),
-    )
 
 
 def as_json(conversion: Conversion) -> dict[str, Any]:

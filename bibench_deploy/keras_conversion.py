@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bibench_deploy.conversion import Conversion, keep
+from bibench_deploy.artefacts import keep
+from bibench_deploy.conversion import Conversion
+from bibench_deploy.converters.agreement import ROW_TOLERANCE
 from bibench_deploy.converters.engine import load_engine
 from bibench_deploy.converters.larq.savedmodel import Converted, convert_keras
 from bibench_deploy.converters.manifest import SourceModel
-from bibench_deploy.converters.verification import ROW_TOLERANCE, EndToEnd, Verification
+from bibench_deploy.converters.verification import EndToEnd, Verification
 from bibench_deploy.files import make_folder
 from bibench_deploy.runners.session import opener
 

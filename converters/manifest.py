@@ -32,6 +32,18 @@ class SourceModel(BaseModel):
     metadata: dict[str, str] = {}
 
 
+class CheckFile(BaseModel):
+    """The rows beside an artefact that verify it on a device; see ``converters.check_rows``.
+
+    Attributes:
+        rows: how many.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    sha256: str
+    rows: int
+
+
 class Manifest(BaseModel):
     """Everything known of one artefact.
 
@@ -40,6 +52,7 @@ class Manifest(BaseModel):
         binary_ops: binary operators counted in the artefact.
         verification: what ``convert`` measured against onnxruntime; None for an artefact taken from elsewhere.
         changes: changes of function that were allowed by the user.
+        check: rows to verify it with on a device; None for an artefact without (a Keras model's, an older one).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +73,7 @@ class Manifest(BaseModel):
     changes: list[str] = []
     verified: bool = False
     verification: dict[str, Any] | None = Field(default=None)
+    check: CheckFile | None = None
 
 
 def manifest_path(artefact: Path) -> Path:

@@ -10,7 +10,8 @@ import typer
 from bibench_deploy.cli import console
 
 if TYPE_CHECKING:
-    from bibench_deploy.conversion import Artefact, Conversion
+    from bibench_deploy.artefacts import Artefact
+    from bibench_deploy.conversion import Conversion
 
 #: Notes that say why a model is not converted although the engine could take it.
 _LATER = ("planned", "no-conversion-yet")

@@ -76,8 +76,10 @@ def test_a_model_becomes_verified_artefacts(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == {
         "net.graph.onnx",
         "net.larq.tflite",
+        "net.larq.tflite.check.npz",
         "net.larq.tflite.json",
         "net-fp32.larq.tflite",
+        "net-fp32.larq.tflite.check.npz",
         "net-fp32.larq.tflite.json",
     }
     binary, twin = document["artefacts"]
@@ -125,7 +127,8 @@ def test_for_people(convert: Callable[..., Result], tmp_path: Path) -> None:
     assert "verified: " in text
     assert "dabnn" in text  # an engine that can't is named too
     artefacts = {"net.larq.tflite", "net.native.bbm"}
-    assert names(tmp_path / "out") == artefacts | {f"{name}.json" for name in artefacts}
+    beside = {f"{name}{suffix}" for name in artefacts for suffix in (".json", ".check.npz")}
+    assert names(tmp_path / "out") == artefacts | beside
 
 
 def test_the_workspace_is_the_environments_or_here(tmp_path: Path) -> None:
