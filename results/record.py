@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import Any
 
 from bibench_deploy.converters.manifest import Manifest
-from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
 from bibench_deploy.runners.measure import Measurement
+from bibench_deploy.runners.verdict import judge
 
 from .row import HostFacts, Row
 
@@ -33,17 +33,18 @@ def row_of(
     Raises:
         TypeError: a fact that is no field of ``Row``.
     """
-    context = RunContext(
-        governor=host.governor, load_before=measurement.load_before, load_after=measurement.load_after
-    )
+    verdict = judge(measurement.turns_ns, measurement.context, host.cores, measurement.precision)
     return Row(
-        **{"context": context}
-        | _identity(manifest, device, host, now)
+        **_identity(manifest, device, host, now)
         | {
             "threads": measurement.job.threads,
             "kernel": measurement.kernel,
             "warmup_runs": measurement.warmup_runs,
             "samples_ns": list(measurement.samples_ns),
+            "turns": [len(turn) for turn in measurement.turns_ns],
+            "context": measurement.context,
+            "verdict": verdict.word,
+            "reasons": list(verdict.reasons),
         }
         | _known(facts)
     )

@@ -54,6 +54,7 @@ class Row(BaseModel):
         reasons: what the verdict or the state rests on.
         warmup_runs: untimed runs before the first sample.
         samples_ns: latency of each run in ns, in the order of measuring.
+        turns: number of runs of each turn, in their order; empty where nothing is known of turns.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,6 +88,7 @@ class Row(BaseModel):
     context: RunContext = RunContext()
     warmup_runs: int
     samples_ns: list[Positive]
+    turns: list[Positive] = []
 
     @model_validator(mode="after")
     def _samples_fit_the_state(self) -> Self:
@@ -94,6 +96,8 @@ class Row(BaseModel):
             raise ValueError("samples_ns: a measurement has at least one sample")
         if self.state == "not_applicable" and (self.samples_ns or not self.reasons):
             raise ValueError("state: what is not applicable has no samples but a reason")
+        if self.turns and sum(self.turns) != len(self.samples_ns):
+            raise ValueError("turns: they do not add up to the samples")
         return self
 
 

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import CreateColumn
 
 from bibench_deploy.errors import InputError
 
@@ -113,6 +114,7 @@ measurements = Table(
     _json("context"),
     Column("warmup_runs", Integer, nullable=False),
     Column("samples", _BLOB, nullable=False),
+    Column("turns", _JSON, nullable=False, server_default=text("'[]'")),
     Index("measurement_at", "measured_at"),
     Index("measurement_what", "device", "engine", "model", "variant", "threads"),
 )
@@ -129,8 +131,20 @@ imports = Table(
 
 Step = Callable[[Connection], Any]
 
+
+
+def _add_turns(connection: Connection) -> None:
+    _add_column(connection, measurements.c.turns)
+
+
+def _add_column(connection: Connection, column: Column[Any]) -> None:
+    """Add a column that has a default, or may be unknown, in rows that are there already."""
+    definition = CreateColumn(column).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
+
+
 # STEPS[n] makes a store of version n out of one of version n − 1. Never changed once released.
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {2: _add_turns}
 FIRST = 1
 VERSION = max(STEPS, default=FIRST)
 

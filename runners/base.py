@@ -47,7 +47,14 @@ class Session(Protocol):
 
 @runtime_checkable
 class TimesItself(Protocol):
-    """A session whose engine runs outside of this process and takes its own times."""
+    """A session whose engine runs outside of this process and takes its own times.
+
+    Attributes:
+        peak_memory_bytes: the largest resident set of the engine's process in the last turn; None before.
+    """
+
+    @property
+    def peak_memory_bytes(self) -> int | None: ...
 
     def samples(self, rule: StopRule) -> list[int]:
         """Latencies in ns until the rule says enough.

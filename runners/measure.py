@@ -17,8 +17,9 @@ from typing import Any, Protocol, Self
 from bibench_deploy import errors
 from bibench_deploy.errors import BibenchError, EngineError
 
-from .host import load_average
-from .timing import StopRule
+from .context import RunContext
+from .observer import Observer, Usage
+from .timing import MeasureRule, StopRule
 
 # An answer that takes longer means that the engine hangs: a turn is seconds, the slowest board's run is less.
 ANSWER_TIMEOUT_S = 600.0
@@ -41,17 +42,23 @@ class Measurement:
 
     Attributes:
         kernel: which of the engine's kernels ran; None where there is no choice.
-        warmup_runs: untimed runs before the first sample.
-        samples_ns: latency of each run in ns, in the order of measuring.
-        load_before, load_after: load average over a minute, None where the system has none.
+        warmup_runs: runs before the first sample.
+        turns_ns: latency of each run in ns, in the order of measuring, a tuple for each turn.
+        context: what else was true meanwhile.
+        precision: that was aimed at.
     """
 
     job: Job
     kernel: str | None
     warmup_runs: int
-    samples_ns: tuple[int, ...]
-    load_before: float | None
-    load_after: float | None
+    turns_ns: tuple[tuple[int, ...], ...]
+    context: RunContext
+    precision: float
+
+    @property
+    def samples_ns(self) -> tuple[int, ...]:
+        """All runs."""
+        return tuple(run for turn in self.turns_ns for run in turn)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,10 @@ class Timed(Protocol):
         """Time runs until the rule says enough; ns."""
         ...
 
+    def context(self) -> RunContext:
+        """What was true from its opening to this moment."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...
@@ -81,13 +92,22 @@ class Timed(Protocol):
 class _Running:
     job: Job
     worker: Timed
-    load_before: float | None
-    samples: list[int] = field(default_factory=list)
+    warmup: list[list[int]] = field(default_factory=list)
+    turns: list[list[int]] = field(default_factory=list)
+    warm: bool = False
+
+    def take(self, samples: list[int], rule: MeasureRule) -> None:
+        """Count a turn where it belongs."""
+        if self.warm:
+            self.turns.append(samples)
+        else:
+            self.warmup.append(samples)
+            self.warm = rule.settled(self.warmup)
 
 
 def measure(
     jobs: Sequence[Job],
-    rule: StopRule,
+    rule: MeasureRule,
     on_turn: Callable[[Job, int], None] = lambda job, runs: None,
     open_worker: Callable[[Job], Timed] | None = None,
 ) -> Generator[Measurement | Failure]:
@@ -99,44 +119,44 @@ def measure(
     Args:
         jobs: measured together; keep to a model and its twin.
         rule: when a job has enough samples.
-        on_turn: told after each turn how many runs a job has.
+        on_turn: told after each turn how many timed runs a job has.
         open_worker: how a job is opened; a process of its own by default.
     """
     opener = open_worker or Worker
     with ExitStack() as stack:
         running: list[_Running] = []
         for job in jobs:
-            load = load_average()
             try:
                 worker = opener(job)
             except BibenchError as error:
                 yield Failure(job, error)
                 continue
             stack.callback(worker.close)
-            running.append(_Running(job, worker, load))
+            running.append(_Running(job, worker))
         while running:
             for entry in tuple(running):
                 try:
-                    entry.samples += entry.worker.turn(rule.turn)
+                    entry.take(entry.worker.turn(rule.turn), rule)
                 except BibenchError as error:
                     running.remove(entry)
                     yield Failure(entry.job, error)
                     continue
-                on_turn(entry.job, len(entry.samples))
-                if rule.enough(entry.samples):
+                on_turn(entry.job, sum(map(len, entry.turns)))
+                if rule.enough(entry.turns):
                     running.remove(entry)
+                    measurement = _measurement(entry, rule)
                     entry.worker.close()
-                    yield _measurement(entry)
+                    yield measurement
 
 
-def _measurement(entry: _Running) -> Measurement:
+def _measurement(entry: _Running, rule: MeasureRule) -> Measurement:
     return Measurement(
         job=entry.job,
         kernel=entry.worker.kernel,
-        warmup_runs=entry.worker.warmup_runs,
-        samples_ns=tuple(entry.samples),
-        load_before=entry.load_before,
-        load_after=load_average(),
+        warmup_runs=entry.worker.warmup_runs + sum(map(len, entry.warmup)),
+        turns_ns=tuple(map(tuple, entry.turns)),
+        context=entry.worker.context(),
+        precision=rule.precision,
     )
 
 
@@ -154,6 +174,8 @@ class Worker:
 
     def __init__(self, job: Job, command: Sequence[str] = WORKER) -> None:
         self._job = job
+        self._observer = Observer()
+        self._usage = Usage()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         # Its own process group: Ctrl-C in a terminal is for us, and we end it.
         self._process = subprocess.Popen(
@@ -178,8 +200,16 @@ class Worker:
             EngineError: the process crashed or hangs.
             BibenchError: what executing the artefact raised there.
         """
-        samples: list[int] = self._ask({"seconds": rule.min_seconds, "runs": rule.min_runs})["samples_ns"]
+        answer = self._ask(
+            {"seconds": rule.min_seconds, "runs": rule.min_runs}, meanwhile_after=rule.min_seconds / 2
+        )
+        self._usage = Usage(**answer["usage"])
+        samples: list[int] = answer["samples_ns"]
         return samples
+
+    def context(self) -> RunContext:
+        """What was true from its opening to this moment."""
+        return self._observer.context(self._usage)
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -197,7 +227,12 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], meanwhile_after: float | None = None) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Args:
+            meanwhile_after: look at the clocks after so many seconds, when the engine is at work.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -206,6 +241,11 @@ class Worker:
         except BrokenPipeError:
             raise self._crashed() from None
         # One answer a request: nothing can wait in the reader's buffer, so select() sees all there is.
+        if (
+            meanwhile_after is not None
+            and not select.select([self._process.stdout], [], [], meanwhile_after)[0]
+        ):
+            self._observer.look()
         if not select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
             raise EngineError(
                 f"the engine gave no answer within {ANSWER_TIMEOUT_S:.0f} s",

@@ -68,6 +68,7 @@ class NativeSession:
         facts = _lines(self._call("--info"))[0]
         self._kernel = str(facts["kernel"])
         self._process: subprocess.Popen[bytes] | None = None
+        self._peak: int | None = None
 
     @property
     def kernel(self) -> str | None:
@@ -103,8 +104,15 @@ class NativeSession:
         """
         options = ["--min-time", str(rule.min_seconds), "--min-runs", str(rule.min_runs)]
         options += ["--warmup", str(WARMUP_RUNS), "--threads", str(self._threads)]
-        result: list[int] = _lines(self._call(*options))[0]["samples_ns"]
+        answer = _lines(self._call(*options))[0]
+        self._peak = int(answer["peak_rss_bytes"]) or None  # 0 where the system does not tell
+        result: list[int] = answer["samples_ns"]
         return result
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """The largest resident set of ``bibench-run`` in the last turn; None before."""
+        return self._peak
 
     # --- the process ---------------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .statistics import median_interval, percentile, turn_medians
+from .verdict import PRECISION
+
 # p10–p90 spread, relative to the median, above which a measurement is called unstable.
 STABLE_SPREAD = 0.10
 
@@ -13,9 +16,16 @@ STABLE_SPREAD = 0.10
 WARMUP_RUNS = 3
 WARMUP_SECONDS = 0.2
 
-# A measurement is taken in this many turns at least, so that a disturbance of the machine hits
-# both members of a pair and all thread counts, not one of them alone.
-TURNS = 5
+# A measurement is taken in this many turns at least, so that a disturbance of the machine hits both members of a
+# pair and all thread counts, not one of them alone; and so many medians of turns can tell a change from chance
+# (``compare.FEWEST_TURNS``).
+TURNS = 10
+
+# Turns before the first sample: until the medians of the last few agree (a clock that rises, memory that is
+# paged in), and no longer than a phone takes to reach its highest clock.
+SETTLED_TURNS = 3
+SETTLED_WITHIN = 0.02
+MOST_WARMUP_SECONDS = 2.0
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -23,24 +33,59 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True)
 class StopRule:
-    """Measure until both are reached.
+    """One turn: run until both are reached.
 
     Attributes:
         min_seconds: summed time of the timed runs, in seconds.
         min_runs: number of timed runs.
     """
 
-    min_seconds: float = 2.0
-    min_runs: int = 30
+    min_seconds: float = 0.2
+    min_runs: int = 3
 
     def enough(self, samples_ns: Sequence[int]) -> bool:
         """Whether these samples (ns) suffice."""
         return len(samples_ns) >= self.min_runs and sum(samples_ns) >= self.min_seconds * NS_PER_SECOND
 
+
+@dataclass(frozen=True)
+class MeasureRule:
+    """When a measurement is long enough: precise, within a minimum and a maximum time.
+
+    Attributes:
+        min_seconds, max_seconds: summed time of the timed runs, in seconds.
+        min_runs: number of timed runs, at least.
+        precision: half-width of the median's 95 % interval that is aimed at, as a fraction of the median.
+    """
+
+    min_seconds: float = 2.0
+    min_runs: int = 30
+    max_seconds: float = 10.0
+    precision: float = PRECISION
+
     @property
     def turn(self) -> StopRule:
-        """The part of it that is measured before the next in the round has its turn."""
+        """What is measured before the next in the round has its turn."""
         return StopRule(self.min_seconds / TURNS, max(1, math.ceil(self.min_runs / TURNS)))
+
+    def enough(self, turns: Sequence[Sequence[int]]) -> bool:
+        """Whether these turns (ns) suffice."""
+        runs = sum(map(len, turns))
+        seconds = sum(map(sum, turns)) / NS_PER_SECOND
+        if len(turns) < TURNS or runs < self.min_runs or seconds < self.min_seconds:
+            return False
+        if seconds >= self.max_seconds:
+            return True
+        interval = median_interval(turns)
+        centre = percentile([run for turn in turns for run in turn], 0.5)
+        return interval is not None and interval.half_width(centre) <= self.precision
+
+    def settled(self, turns: Sequence[Sequence[int]]) -> bool:
+        """Whether the warm-up that these turns (ns) were can end."""
+        if sum(map(sum, turns)) >= MOST_WARMUP_SECONDS * NS_PER_SECOND:
+            return True
+        last = turn_medians(turns[-SETTLED_TURNS:])
+        return len(last) == SETTLED_TURNS and max(last) <= (1 + SETTLED_WITHIN) * min(last)
 
 
 WARMUP = StopRule(WARMUP_SECONDS, WARMUP_RUNS)
@@ -71,21 +116,6 @@ class Summary:
         if self.stable:
             return "stable"
         return f"unstable: p10–p90 spread {100 * self.spread:.0f} %"
-
-
-def percentile(samples: Sequence[int], fraction: float) -> float:
-    """Linear interpolation between the closest ranks (numpy's default), in the unit of the samples.
-
-    Raises:
-        ValueError: no samples.
-    """
-    if not samples:
-        raise ValueError("a percentile of no samples")
-    ordered = sorted(samples)
-    rank = fraction * (len(ordered) - 1)
-    low = math.floor(rank)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
 
 
 def summarise(samples_ns: Sequence[int]) -> Summary:

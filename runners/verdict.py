@@ -90,16 +90,14 @@ def _of_context(context: RunContext, cores: int) -> list[str]:
 
 
 def _clock_moved(context: RunContext) -> float | None:
-    """The largest relative difference of a core's clock between before, during and after; None if small.
+    """How far the fastest core's clock moved, as a fraction; None if by little or unknown.
 
-    Idle cores clock down, so before and after are compared with each other only where ``during`` is unknown.
+    The fastest core is at work, the others may idle; an idle core clocks down, so what was before is compared
+    only where nothing is known of meanwhile.
     """
-    during = context.clock_mhz_during or {}
-    after = context.clock_mhz_after or {}
-    before = context.clock_mhz_before or {}
-    pairs = [(during[core], after[core]) for core in during.keys() & after.keys()]
-    if not during:
-        pairs = [(before[core], after[core]) for core in before.keys() & after.keys()]
-    changes = [abs(a - b) / max(a, b) for a, b in pairs]
-    largest = max(changes, default=0.0)
-    return largest if largest > CLOCK_MOVED else None
+    seen = [context.clock_mhz_during or context.clock_mhz_before, context.clock_mhz_after]
+    fastest = [max(clocks.values()) for clocks in seen if clocks]
+    if len(fastest) < 2:
+        return None
+    change = abs(fastest[0] - fastest[1]) / max(fastest)
+    return change if change > CLOCK_MOVED else None

@@ -4,7 +4,7 @@ A measurement starts from a fresh process: no other model's memory, threads or c
 that crashes takes only itself along. The starter speaks first; each line on either side is one JSON object::
 
     → {"artefact": PATH, "threads": N}      ← {"kernel": NAME or null, "warmup_runs": N}
-    → {"seconds": S, "runs": N}             ← {"samples_ns": [...]}          (as often as wanted)
+    → {"seconds": S, "runs": N}             ← {"samples_ns": [...], "usage": {...}}   (as often as wanted)
     end of input                            the process ends
 
 An error is answered as ``{"error": {"type", "message", "where", "remedy"}}`` and ends the process.
@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
@@ -25,13 +26,30 @@ from typing import Any, TextIO
 
 from bibench_deploy.errors import BibenchError
 
+from .observer import own_peak_memory, own_usage
 from .timing import WARMUP, StopRule
 
 # Time given to the choice of a kernel.
 SETTLE_MS = 500.0
 
-#: (artefact, threads) → what takes samples of it, and its kernel.
-Opener = Callable[[Path, int], tuple[Callable[[StopRule], list[int]], str | None]]
+
+@dataclass(frozen=True)
+class Opened:
+    """An artefact that is open in this process.
+
+    Attributes:
+        timed: takes samples, ns.
+        kernel: which of the engine's kernels runs; None where there is no choice.
+        peak_memory_bytes: of the process that executes it; this one's by default.
+    """
+
+    timed: Callable[[StopRule], list[int]]
+    kernel: str | None = None
+    peak_memory_bytes: Callable[[], int | None] = own_peak_memory
+
+
+#: (artefact, threads) → it, open.
+Opener = Callable[[Path, int], Opened]
 
 
 def main(open_job: Opener | None = None) -> None:
@@ -59,13 +77,14 @@ def serve(requests: TextIO, answers: TextIO, open_job: Opener | None = None) -> 
     if not first:
         return
     job = json.loads(first)
-    timed, kernel = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
-    warmup = timed(WARMUP)
-    _answer(answers, {"kernel": kernel, "warmup_runs": len(warmup)})
+    opened = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
+    warmup = opened.timed(WARMUP)
+    _answer(answers, {"kernel": opened.kernel, "warmup_runs": len(warmup)})
     for line in requests:
         turn = json.loads(line)
-        samples = timed(StopRule(float(turn["seconds"]), int(turn["runs"])))
-        _answer(answers, {"samples_ns": samples})
+        samples = opened.timed(StopRule(float(turn["seconds"]), int(turn["runs"])))
+        usage = asdict(own_usage(opened.peak_memory_bytes()))
+        _answer(answers, {"samples_ns": samples, "usage": usage})
 
 
 def time_runs(
@@ -98,8 +117,8 @@ def describe(error: BibenchError) -> dict[str, str | None]:
     }
 
 
-def _open(path: Path, threads: int) -> tuple[Callable[[StopRule], list[int]], str | None]:
-    """What takes samples of an artefact, and its kernel."""
+def _open(path: Path, threads: int) -> Opened:
+    """An engine's artefact."""
     from .base import TimesItself
     from .session import open_artefact, random_inputs
     from .workspace import read_artefact
@@ -107,8 +126,8 @@ def _open(path: Path, threads: int) -> tuple[Callable[[StopRule], list[int]], st
     artefact = read_artefact(path)
     session = open_artefact(artefact, threads, SETTLE_MS)
     if isinstance(session, TimesItself):
-        return session.samples, session.kernel
-    return partial(time_runs, session.prepared(random_inputs(artefact.manifest))), session.kernel
+        return Opened(session.samples, session.kernel, lambda: session.peak_memory_bytes)
+    return Opened(partial(time_runs, session.prepared(random_inputs(artefact.manifest))), session.kernel)
 
 
 def _private_stdout() -> TextIO:

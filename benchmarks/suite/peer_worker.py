@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bibench_deploy.runners.timing import StopRule
-from bibench_deploy.runners.worker import main, time_runs
+from bibench_deploy.runners.worker import Opened, main, time_runs
 
 
 def onnxruntime_call(path: Path, threads: int) -> Callable[[], object]:
@@ -48,9 +47,9 @@ def litert_call(path: Path, threads: int) -> Callable[[], object]:
 CALLS = {"onnxruntime": onnxruntime_call, "litert": litert_call}
 
 
-def opened(library: str, path: Path, threads: int) -> tuple[Callable[[StopRule], list[int]], str | None]:
-    """What takes samples of a model; there is no choice of kernel."""
-    return partial(time_runs, CALLS[library](path, threads)), None
+def opened(library: str, path: Path, threads: int) -> Opened:
+    """A model, open; there is no choice of kernel."""
+    return Opened(partial(time_runs, CALLS[library](path, threads)))
 
 
 def _values(shape: Any) -> Any:

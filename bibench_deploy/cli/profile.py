@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bibench_deploy.results import Row, Store
     from bibench_deploy.runners.host import Host
     from bibench_deploy.runners.measure import Failure, Job
-    from bibench_deploy.runners.timing import StopRule
+    from bibench_deploy.runners.timing import MeasureRule
     from bibench_deploy.runners.workspace import Artefact
 
 LOCAL = "local"
@@ -43,7 +43,7 @@ def profile(
         typer.Option(
             "--workspace",
             metavar="DIR",
-            help="Holds the artefacts and results.jsonl. Default: $BIBENCH_WORKSPACE or bibench-workspace.",
+            help="Holds the artefacts and the results. Default: $BIBENCH_WORKSPACE or bibench-workspace.",
         ),
     ] = None,
     profiles: Annotated[
@@ -53,6 +53,16 @@ def profile(
     min_time: Annotated[
         float, typer.Option("--min-time", metavar="S", help="Time at least so many seconds of runs.")
     ] = 2.0,
+    max_time: Annotated[
+        float,
+        typer.Option("--max-time", metavar="S", help="Stop after so many seconds, precise or not."),
+    ] = 10.0,
+    precision: Annotated[
+        float,
+        typer.Option(
+            "--precision", metavar="PERCENT", help="Stop when the median's 95 % interval is within ± so much."
+        ),
+    ] = 1.0,
     min_runs: Annotated[
         int, typer.Option("--min-runs", metavar="N", help="Time at least so many runs.")
     ] = 30,
@@ -61,7 +71,7 @@ def profile(
     """Measure artefacts: latency, size and, against the full-precision twin, BiBench's hardware metric.
 
     Each artefact runs in a fresh process for each number of threads, in turns with its twin. All samples are
-    added to results.jsonl in the workspace; what was measured before Ctrl-C is kept.
+    added to the workspace's store; what was measured before Ctrl-C is kept.
     """
     from bibench_deploy.results import Store
     from bibench_deploy.runners.host import local_host
@@ -70,7 +80,7 @@ def profile(
 
     _choose_device(device, profiles or [])
     counts = parse_threads(threads)
-    rule = _rule(min_time, min_runs)
+    rule = _rule(min_time, max_time, min_runs, precision)
     folder = workspace_folder(workspace)
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
     store = Store.of_workspace(folder)
@@ -103,16 +113,19 @@ def _choose_device(device: str, folders: Sequence[Path]) -> None:
     )
 
 
-def _rule(min_time: float, min_runs: int) -> StopRule:
+def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> MeasureRule:
     import math
 
-    from bibench_deploy.runners.timing import StopRule
+    from bibench_deploy.runners.timing import MeasureRule
 
-    if not (math.isfinite(min_time) and 0 < min_time <= 3600):
-        raise InputError("a time between 0 and 3600 s is needed", where="--min-time")
+    for value, option in ((min_time, "--min-time"), (max_time, "--max-time")):
+        if not (math.isfinite(value) and 0 < value <= 3600):
+            raise InputError("a time between 0 and 3600 s is needed", where=option)
     if not 1 <= min_runs <= 1_000_000:
         raise InputError("a number between 1 and 1000000 is needed", where="--min-runs")
-    return StopRule(min_time, min_runs)
+    if not 0.01 <= precision <= 100:
+        raise InputError("a number of percent between 0.01 and 100 is needed", where="--precision")
+    return MeasureRule(min_time, min_runs, max(min_time, max_time), precision / 100)
 
 
 def _warn_about(host: Host, counts: Sequence[int]) -> None:
@@ -134,7 +147,7 @@ def _warn_about(host: Host, counts: Sequence[int]) -> None:
 
 
 def _measure(
-    groups: Sequence[Sequence[Artefact]], counts: Sequence[int], rule: StopRule, store: Store, host: Host
+    groups: Sequence[Sequence[Artefact]], counts: Sequence[int], rule: MeasureRule, store: Store, host: Host
 ) -> tuple[list[Row], list[Failure]]:
     """Measure and store; in the order of the groups, then by threads.
 

@@ -11,8 +11,9 @@ import pytest
 from bibench_deploy import errors
 from bibench_deploy.errors import BibenchError, EngineError
 from bibench_deploy.runners import measure as module
+from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.measure import Failure, Job, Measurement, Worker, measure, restore
-from bibench_deploy.runners.timing import NS_PER_SECOND, StopRule
+from bibench_deploy.runners.timing import NS_PER_SECOND, SETTLED_TURNS, TURNS, MeasureRule, StopRule
 from bibench_deploy.runners.worker import describe, time_runs
 
 FP32, BNN = Job(Path("fp32.tflite"), 1), Job(Path("bnn.tflite"), 1)
@@ -25,46 +26,67 @@ class Fake:
         self.job, self.log, self.run_ns, self.fails = job, log, run_ns, fails
         self.kernel: str | None = "fake"
         self.warmup_runs = 3
+        self.turns = 0
 
     def turn(self, rule: StopRule) -> list[int]:
         if self.fails:
             raise EngineError("crashed")
         self.log.append(self.job.artefact.stem)
+        self.turns += 1
         samples: list[int] = []
         while not rule.enough(samples):
             samples.append(self.run_ns)
         return samples
 
+    def context(self) -> RunContext:
+        return RunContext(governor=f"after {self.turns} turns")
+
     def close(self) -> None:
         self.log.append(f"close {self.job.artefact.stem}")
 
 
-def run(jobs: Sequence[Job], rule: StopRule, log: list[str], failing: Job | None = None) -> list[object]:
+def run(jobs: Sequence[Job], rule: MeasureRule, log: list[str], failing: Job | None = None) -> list[object]:
     return list(measure(jobs, rule, open_worker=lambda job: Fake(job, log, fails=job == failing)))
+
+
+def rule(runs: int = TURNS, run_ns: int = NS_PER_SECOND) -> MeasureRule:
+    """Enough after so many runs of this length, in turns of one or more."""
+    return MeasureRule(runs * run_ns / NS_PER_SECOND, runs, max_seconds=3600)
 
 
 def test_members_of_a_pair_take_turns() -> None:
     log: list[str] = []
-    results = run([FP32, BNN], StopRule(5, 5), log)
-    assert [entry for entry in log if not entry.startswith("close")] == ["fp32", "bnn"] * 5
-    assert all(isinstance(result, Measurement) and len(result.samples_ns) == 5 for result in results)
+    results = run([FP32, BNN], rule(), log)
+    turns = [entry for entry in log if not entry.startswith("close")]
+    # Runs of a second are warm after two of them.
+    assert turns == ["fp32", "bnn"] * (2 + TURNS)
+    assert all(isinstance(result, Measurement) and len(result.samples_ns) == TURNS for result in results)
+
+
+def test_turns_before_the_first_sample_are_warm_up() -> None:
+    quick = NS_PER_SECOND // 100
+    (result,) = measure([BNN], rule(2 * TURNS, quick), open_worker=lambda job: Fake(job, [], run_ns=quick))
+    assert isinstance(result, Measurement)
+    assert result.warmup_runs == 3 + 2 * SETTLED_TURNS
+    assert result.turns_ns == ((quick, quick),) * TURNS
+    assert result.context.governor == f"after {SETTLED_TURNS + TURNS} turns"
 
 
 def test_every_worker_is_closed() -> None:
     log: list[str] = []
-    run([FP32, BNN], StopRule(1, 1), log, failing=BNN)
+    run([FP32, BNN], rule(), log, failing=BNN)
     assert {"close fp32", "close bnn"} <= set(log)
 
 
 def test_a_measurement_carries_what_ran_and_how_often() -> None:
-    (result,) = run([BNN], StopRule(2, 2), [])
+    (result,) = run([BNN], rule(), [])
     assert isinstance(result, Measurement)
-    assert (result.job, result.kernel, result.warmup_runs) == (BNN, "fake", 3)
-    assert result.samples_ns == (NS_PER_SECOND, NS_PER_SECOND)
+    assert (result.job, result.kernel, result.warmup_runs) == (BNN, "fake", 3 + 2)
+    assert result.samples_ns == (NS_PER_SECOND,) * TURNS
 
 
 def test_a_job_that_fails_costs_no_other() -> None:
-    results = run([FP32, BNN], StopRule(2, 2), [], failing=FP32)
+    results = run([FP32, BNN], rule(), [], failing=FP32)
     failed, measured = results
     assert isinstance(failed, Failure)
     assert failed.job == FP32
@@ -78,7 +100,7 @@ def test_a_job_that_can_not_be_opened_costs_no_other() -> None:
             raise EngineError("refused")
         return Fake(job, [])
 
-    kinds = [type(result) for result in measure([FP32, BNN], StopRule(1, 1), open_worker=opener)]
+    kinds = [type(result) for result in measure([FP32, BNN], rule(), open_worker=opener)]
     assert kinds == [Failure, Measurement]
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibench_deploy.runners.timing import NS_PER_MS, NS_PER_SECOND, TURNS, StopRule, percentile, summarise
-
-samples = st.lists(st.integers(1, 10**12), min_size=1, max_size=50)
+from bibench_deploy.runners.timing import NS_PER_MS, NS_PER_SECOND, TURNS, MeasureRule, StopRule, summarise
 
 
 def test_enough_needs_both_the_time_and_the_runs() -> None:
@@ -23,14 +20,47 @@ def test_enough_needs_both_the_time_and_the_runs() -> None:
 
 @given(st.floats(0.001, 100), st.integers(1, 1000))
 def test_the_turns_of_a_rule_add_up_to_it(seconds: float, runs: int) -> None:
-    turn = StopRule(seconds, runs).turn
+    turn = MeasureRule(seconds, runs).turn
     assert turn.min_runs * TURNS >= runs
     assert turn.min_seconds * TURNS == pytest.approx(seconds)
 
 
-@given(samples, st.floats(0, 1))
-def test_percentiles_are_those_of_numpy(values: list[int], fraction: float) -> None:
-    assert percentile(values, fraction) == pytest.approx(float(np.quantile(values, fraction)))
+MS = NS_PER_MS
+STEADY = [[100 * MS, 101 * MS, 99 * MS]] * TURNS
+SHAKY = [[100 * MS, 110 * MS, 90 * MS], [120 * MS, 130 * MS, 110 * MS]] * (TURNS // 2)
+
+
+@pytest.mark.parametrize(
+    ("turns", "rule", "enough"),
+    [
+        (STEADY, MeasureRule(2.0, 30), True),
+        (STEADY, MeasureRule(4.0, 30), False),  # the time
+        (STEADY, MeasureRule(2.0, 31), False),  # the runs
+        (STEADY[1:], MeasureRule(2.0, 3), False),  # the turns
+        (SHAKY, MeasureRule(2.0, 30), False),  # the precision
+        (SHAKY, MeasureRule(2.0, 30, precision=0.2), True),
+        (SHAKY, MeasureRule(2.0, 30, max_seconds=3.0), True),  # time is up
+        ([], MeasureRule(), False),
+    ],
+)
+def test_a_measurement_is_precise_or_its_time_is_up(
+    turns: list[list[int]], rule: MeasureRule, enough: bool
+) -> None:
+    assert rule.enough(turns) == enough
+
+
+@pytest.mark.parametrize(
+    ("medians_ms", "settled"),
+    [
+        ((100,), False),
+        ((100, 100), False),
+        ((150, 120, 100), False),
+        ((150, 120, 101, 100, 102), True),
+        ((800, 700, 600), True),  # two seconds are enough
+    ],
+)
+def test_warming_up_ends_when_the_last_turns_agree(medians_ms: tuple[int, ...], settled: bool) -> None:
+    assert MeasureRule().settled([[ms * MS] for ms in medians_ms]) == settled
 
 
 def test_a_summary_is_in_milliseconds() -> None:

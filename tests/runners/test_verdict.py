@@ -45,9 +45,11 @@ def test_what_the_samples_say(samples: list[list[float]], reason: str) -> None:
     [
         (RunContext(clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 1500.0}), ()),
         (
-            RunContext(clock_mhz_during={0: 900.0, 1: 1500.0}, clock_mhz_after={0: 1500.0, 1: 1500.0}),
+            RunContext(clock_mhz_during={0: 900.0, 1: 600.0}, clock_mhz_after={0: 1500.0, 1: 600.0}),
             ("the clock moved by 40 %",),
         ),
+        # The second core idles.
+        (RunContext(clock_mhz_during={0: 1500.0, 1: 600.0}, clock_mhz_after={0: 1500.0, 1: 1500.0}), ()),
         # An idle core before is no clock that moved while it was measured.
         (
             RunContext(

@@ -1,0 +1,151 @@
+"""What else is true on this machine while something is measured: clocks, temperatures, load, usage."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from .context import RunContext
+from .host import load_average
+
+PROC = Path("/proc")
+SYS = Path("/sys")
+KILO = 1000
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process and the children that it waited for used; None where the system does not tell."""
+
+    peak_memory_bytes: int | None = None
+    page_faults_minor: int | None = None
+    page_faults_major: int | None = None
+    context_switches_voluntary: int | None = None
+    context_switches_involuntary: int | None = None
+    cpuset: str | None = None
+
+
+def own_usage(peak_memory_bytes: int | None, proc: Path = PROC) -> Usage:
+    """This process's, children included (an engine may be one).
+
+    Args:
+        peak_memory_bytes: of the process that executes the artefact.
+    """
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return Usage(
+        peak_memory_bytes=peak_memory_bytes,
+        page_faults_minor=own.ru_minflt + children.ru_minflt,
+        page_faults_major=own.ru_majflt + children.ru_majflt,
+        context_switches_voluntary=own.ru_nvcsw + children.ru_nvcsw,
+        context_switches_involuntary=own.ru_nivcsw + children.ru_nivcsw,
+        cpuset=_status(proc / "self/status").get("Cpus_allowed_list"),
+    )
+
+
+def own_peak_memory(proc: Path = PROC) -> int | None:
+    """The largest resident set of this process, bytes."""
+    # Not ru_maxrss, which on Linux keeps what the process was before exec.
+    words = _status(proc / "self/status").get("VmHWM", "").split()
+    return int(words[0]) * 1024 if words else None
+
+
+class Observer:
+    """Looks at the machine when it is made, whenever it is told to, and at the end.
+
+    Args:
+        proc, sys: where the kernel's files are.
+    """
+
+    def __init__(self, proc: Path = PROC, sys: Path = SYS) -> None:
+        self._sys = sys
+        self._clocks = clocks(sys)
+        self._temperatures = temperatures(sys)
+        self._load = load_average()
+        self._lowest: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Note the clocks while the engine is at work."""
+        for core, mhz in (clocks(self._sys) or {}).items():
+            self._lowest[core] = min(mhz, self._lowest.get(core, mhz))
+
+    def context(self, usage: Usage) -> RunContext:
+        """What was seen, and how things are now."""
+        return RunContext(
+            governor=governor(self._sys),
+            clock_mhz_before=self._clocks,
+            clock_mhz_during=self._lowest or None,
+            clock_mhz_after=clocks(self._sys),
+            temperature_c_before=self._temperatures,
+            temperature_c_after=temperatures(self._sys),
+            throttle_bits=throttle_bits(self._sys),
+            load_before=self._load,
+            load_after=load_average(),
+            cpuset=usage.cpuset,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            page_faults_minor=usage.page_faults_minor,
+            page_faults_major=usage.page_faults_major,
+            context_switches_voluntary=usage.context_switches_voluntary,
+            context_switches_involuntary=usage.context_switches_involuntary,
+            abi=_abi(),
+            kernel_release=platform.release(),
+        )
+
+
+def clocks(sys: Path = SYS) -> dict[int, float] | None:
+    """Present clock of each core in MHz; None where the system shows none (virtual machines)."""
+    found = {}
+    for folder in sys.glob("devices/system/cpu/cpu[0-9]*"):
+        kilohertz = _number(folder / "cpufreq/scaling_cur_freq")
+        if kilohertz:
+            found[int(folder.name.removeprefix("cpu"))] = kilohertz / KILO
+    return dict(sorted(found.items())) or None
+
+
+def temperatures(sys: Path = SYS) -> dict[str, float] | None:
+    """°C by thermal zone; None where there is none."""
+    found = {}
+    for zone in sorted(sys.glob("class/thermal/thermal_zone*")):
+        milli = _number(zone / "temp")
+        if milli is not None:
+            # Two zones of one type are told apart by their number.
+            kind = _text(zone / "type") or "zone"
+            name = kind if kind not in found else f"{kind} {zone.name.removeprefix('thermal_zone')}"
+            found[name] = milli / KILO
+    return found or None
+
+
+def throttle_bits(sys: Path = SYS) -> int | None:
+    """A Raspberry Pi's throttle bits; None on other machines."""
+    text = _text(sys / "devices/platform/soc/soc:firmware/get_throttled")
+    return int(text, 16) if text else None
+
+
+def governor(sys: Path = SYS) -> str | None:
+    """The frequency policy of the first core; None where there is none to see."""
+    return _text(sys / "devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def _abi() -> str:
+    """Machine, system and C library, as in "x86_64-linux-glibc"."""
+    library = platform.libc_ver()[0]
+    return "-".join(part for part in (platform.machine(), platform.system().lower(), library) if part)
+
+
+def _status(path: Path) -> dict[str, str]:
+    lines = (_text(path) or "").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text and text.lstrip("-").isdigit() else None
+
+
+def _text(path: Path) -> str | None:
+    """None where the file is absent or its driver gives an error (a sensor that is asleep)."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None
