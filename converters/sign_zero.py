@@ -35,7 +35,7 @@ def zero_is_common(binarize: ir.Node) -> str | None:
             return "its input comes from a ReLU"
         if node.op_type == "Clip" and any((threshold == bound).any() for bound in _bounds(node)):
             return "its input comes from a clip at that value"
-        if is_binary_layer(node) and _hits_integers(BinaryLayer(node), threshold):
+        if is_binary_layer(node) and hits_integers(BinaryLayer(node), threshold):
             return "its input is the bare integer sum of a binary layer"
         return None
     return None
@@ -49,7 +49,7 @@ def _bounds(clip: ir.Node) -> list[float]:
     ]
 
 
-def _hits_integers(layer: BinaryLayer, threshold: npt.NDArray[np.float32]) -> bool:
+def hits_integers(layer: BinaryLayer, threshold: npt.NDArray[np.float32]) -> bool:
     """Whether ``multiplier * dot + bias == threshold`` for a dot product that can occur."""
     outputs = layer.signs.shape[0]
     if threshold.size == 1:
