@@ -5,43 +5,77 @@ from __future__ import annotations
 from typing import Any
 
 from bibench_deploy.metrics import HardwareMetric
+from bibench_deploy.runners.timing import summarise
 
 from .report import Comparison, Line, Report
+from .row import Row
 
 
 def document(report: Report) -> dict[str, Any]:
-    """The document; times in ms, sizes in bytes."""
+    """The document; times in ms, sizes in bytes. What is not applicable stands after what was measured."""
     return {
-        "rows": [_row(line) for line in report.lines],
+        "rows": [*map(_line, report.lines), *map(_not_applicable, report.not_applicable)],
         "metrics": [_metric(comparison) for comparison in report.comparisons],
         "overall": _values(report.overall) | {"pairs": report.overall.pairs} if report.overall else None,
     }
 
 
-def _row(line: Line) -> dict[str, Any]:
-    row, summary = line.row, line.summary
+def row_document(row: Row) -> dict[str, Any]:
+    """One row as it stands in ``document``."""
+    return _line(Line(row, summarise(row.samples_ns))) if row.state == "measured" else _not_applicable(row)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    summary = line.summary
+    figures = {
+        "median_ms": summary.median_ms,
+        "p10_ms": summary.p10_ms,
+        "p90_ms": summary.p90_ms,
+        "runs": summary.runs,
+        "verdict": line.verdict,
+        "oversubscribed": line.oversubscribed,
+    }
+    return _row(line.row, figures)
+
+
+def _not_applicable(row: Row) -> dict[str, Any]:
+    figures = {
+        "median_ms": None,
+        "p10_ms": None,
+        "p90_ms": None,
+        "runs": 0,
+        "verdict": f"not applicable: {', '.join(row.reasons)}",
+        "oversubscribed": False,
+    }
+    return _row(row, figures)
+
+
+def _row(row: Row, figures: dict[str, Any]) -> dict[str, Any]:
     return {
+        "id": str(row.id),
+        "session": row.session,
         "device": row.device,
         "engine": row.engine,
         "model": row.model,
         "variant": row.variant,
         "threads": row.threads,
-        "median_ms": summary.median_ms,
-        "p10_ms": summary.p10_ms,
-        "p90_ms": summary.p90_ms,
-        "runs": summary.runs,
+        "cpus": row.cpus,
+        "state": row.state,
+        "statistic": row.statistic,
+        **figures,
         "size_bytes": row.size_bytes,
-        "verdict": summary.verdict,
         "kernel": row.kernel,
         "cpu": row.host.cpu,
         "cores": row.host.cores,
-        "oversubscribed": line.oversubscribed,
         "binary_ops": row.binary_ops,
         "verified": row.verified,
+        "verified_on_device": row.verified_on_device,
         "changes": row.changes,
         "file": row.file,
         "sha256": row.sha256,
+        "engine_sha256": row.engine_sha256,
         "measured_at": row.measured_at.isoformat(),
+        "context": row.context.model_dump(mode="json"),
     }
 
 

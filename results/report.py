@@ -15,10 +15,23 @@ FULL_PRECISION = "fp32"
 
 @dataclass(frozen=True)
 class Line:
-    """One row and its summary."""
+    """One row that was measured, and its summary."""
 
     row: Row
     summary: Summary
+
+    @property
+    def stable(self) -> bool:
+        """Whether its median may be compared: as it was judged when it was taken, else by its spread."""
+        return self.row.verdict == "stable" if self.row.verdict else self.summary.stable
+
+    @property
+    def verdict(self) -> str:
+        """In words, with what it rests on."""
+        if self.row.verdict is None:
+            return self.summary.verdict
+        reasons = ", ".join(self.row.reasons)
+        return f"{self.row.verdict}: {reasons}" if reasons else self.row.verdict
 
     @property
     def oversubscribed(self) -> bool:
@@ -41,7 +54,13 @@ class Comparison:
     @property
     def stable(self) -> bool:
         """Whether both medians are."""
-        return self.binarized.summary.stable and self.full_precision.summary.stable
+        return self.binarized.stable and self.full_precision.stable
+
+    @property
+    def fair(self) -> bool:
+        """Whether it says something of the model: not of waiting threads, nor of a measurement that is none."""
+        verdicts = (self.binarized.row.verdict, self.full_precision.row.verdict)
+        return not self.binarized.oversubscribed and "invalid" not in verdicts
 
 
 @dataclass(frozen=True)
@@ -49,31 +68,37 @@ class Report:
     """What ``profile`` shows.
 
     Attributes:
-        overall: Eq. 9 over the comparisons that are not oversubscribed, where waiting threads and not the
-            model are measured; None without any.
+        not_applicable: rows of what an engine can't do.
+        overall: Eq. 9 over the comparisons that are fair; None without any.
     """
 
     lines: tuple[Line, ...]
     comparisons: tuple[Comparison, ...]
     overall: HardwareMetric | None
+    not_applicable: tuple[Row, ...] = ()
 
 
 def report(rows: Sequence[Row]) -> Report:
     """Summarise rows of one session, in their order."""
-    lines = tuple(Line(row, summarise(row.samples_ns)) for row in rows)
+    lines = tuple(Line(row, summarise(row.samples_ns)) for row in rows if row.state == "measured")
     twins = {_pairing(line.row): line for line in lines if line.row.variant == FULL_PRECISION}
     comparisons = tuple(
         _compare(line, twins[_pairing(line.row)])
         for line in lines
         if line.row.variant != FULL_PRECISION and _pairing(line.row) in twins
     )
-    fair = [comparison.metric for comparison in comparisons if not comparison.binarized.oversubscribed]
+    fair = [comparison.metric for comparison in comparisons if comparison.fair]
     pairs = [(metric.speedup, metric.compression) for metric in fair]
-    return Report(lines, comparisons, hardware_metric(pairs) if pairs else None)
+    return Report(
+        lines,
+        comparisons,
+        hardware_metric(pairs) if pairs else None,
+        tuple(row for row in rows if row.state == "not_applicable"),
+    )
 
 
-def _pairing(row: Row) -> tuple[str, str, str, str, int]:
-    return row.device, row.host.cpu, row.engine, row.source_sha256, row.threads
+def _pairing(row: Row) -> tuple[object, ...]:
+    return row.device, row.host.cpu, row.engine, row.source_sha256, row.threads, row.cpus
 
 
 def _compare(binarized: Line, full_precision: Line) -> Comparison:

@@ -132,7 +132,6 @@ imports = Table(
 Step = Callable[[Connection], Any]
 
 
-
 def _add_turns(connection: Connection) -> None:
     _add_column(connection, measurements.c.turns)
 

@@ -132,6 +132,17 @@ class Store:
             (*damaged, *(row for row in found if isinstance(row, Damaged))),
         )
 
+    def is_empty(self) -> bool:
+        """Whether there is no row.
+
+        Raises:
+            InputError, StoreError: as ``read``.
+        """
+        if not self._open(create=False):
+            return True
+        with self._transaction() as connection:
+            return connection.scalar(select(measurements.c.seq).limit(1)) is None
+
     def remove(self, ids: Iterable[UUID]) -> int:
         """Delete rows for good, all or none; how many there were.
 

@@ -24,7 +24,14 @@ UNSTABLE = "~"
 
 
 def show(report: Report, console: Console) -> None:
-    """Print a report that has at least one line."""
+    """Print a report."""
+    if report.lines:
+        _show_lines(report, console)
+    for note in (*notes(report.lines), *not_applicable(report.not_applicable)):
+        console.print(escape(note), soft_wrap=True)
+
+
+def _show_lines(report: Report, console: Console) -> None:
     console.print(_caption(report.lines))
     several = len(_same(line.row.engine for line in report.lines)) > 1
     for model, lines in _by_model(report.lines).items():
@@ -34,8 +41,6 @@ def show(report: Report, console: Console) -> None:
         console.print("\nagainst full precision, each engine against its own")
         console.print(_comparisons(report.comparisons, several))
         console.print(_overall(report, several))
-    for note in notes(report.lines):
-        console.print(escape(note), soft_wrap=True)
 
 
 def marks(row: Row) -> str:
@@ -59,17 +64,34 @@ def notes(lines: Sequence[Line]) -> list[str]:
         said.append(
             f"{OVERSUBSCRIBED} oversubscribed: more threads than the machine's {over.row.host.cores} cores"
         )
-    unstable = sum(not line.summary.stable for line in lines)
-    if unstable:
+    unstable = [line for line in lines if not line.stable]
+    if any(line.row.verdict is None for line in unstable):
         said.append(
             f"unstable, {UNSTABLE}: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
-            f"({unstable} of {len(lines)}); measure again when the machine is idle"
+            f"({len(unstable)} of {len(lines)}); measure again when the machine is idle"
         )
+    for line in unstable:
+        if line.row.verdict is not None:
+            row = line.row
+            said.append(f"{row.model} {row.variant} {row.engine} {_threads(line)}: {line.verdict}")
     if any(line.row.engine == "larq" and line.row.host.arch == "x86_64" for line in lines):
         said.append(
             "Larq's kernels are made for ARM: on x86-64 these figures do not tell what a board gains."
         )
     return said
+
+
+def not_applicable(rows: Sequence[Row]) -> list[str]:
+    """What was asked for and can't be, one line for each reason and artefact."""
+    threads: dict[tuple[str, ...], list[int]] = {}
+    for row in rows:
+        key = (row.engine, row.model, row.variant, ", ".join(row.reasons))
+        threads.setdefault(key, []).append(row.threads)
+    return [
+        f"{engine} {model} {variant} with {', '.join(map(str, sorted(set(counts))))} threads: "
+        f"not applicable ({why})"
+        for (engine, model, variant, why), counts in threads.items()
+    ]
 
 
 def _caption(lines: Sequence[Line]) -> str:
@@ -100,7 +122,7 @@ def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
             f"{milliseconds(summary.p10_ms)}–{milliseconds(summary.p90_ms)}",
             str(summary.runs),
             size(row.size_bytes),
-            summary.verdict.split(":")[0],
+            line.verdict.split(":")[0],
             *([row.kernel or ""] if several_kernels else []),
         )
     return table

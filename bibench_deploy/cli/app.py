@@ -18,6 +18,7 @@ from bibench_deploy.cli import (
     engines,
     inspect,
     profile,
+    results,
     run,
     tracks,
     zoo,
@@ -67,6 +68,7 @@ app.command("profile")(profile.profile)
 app.command("run")(run.run)
 app.command("complexity")(complexity.complexity)
 app.command("tracks")(tracks.tracks)
+app.add_typer(results.app, name="results")
 app.add_typer(engines.app, name="engines")
 app.add_typer(zoo.app, name="zoo")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, inspect, select, text
@@ -100,3 +101,17 @@ def test_a_database_of_something_else_gets_tables_beside_its_own(tmp_path: Path)
         assert version_of(opened) is None  # reading made nothing
     store.append([make_row()])
     assert len(store.read().rows) == 1
+
+
+def test_a_store_of_version_1_is_brought_up_when_it_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "store.sqlite"
+    dump = Path(__file__).parents[1] / "fixtures" / "results" / "store_v1.sql"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(dump.read_text(encoding="utf-8"))
+    (row,) = Store.at(str(file)).read().rows
+    assert row == make_row(id=UUID("1" * 32), session="kept", reasons=["a reason"], turns=[])
+    Store.at(str(file)).append([make_row(turns=[10, 20])])
+    assert [row.turns for row in Store.at(str(file)).read().rows] == [[], [10, 20]]
+    fresh = Store.at(str(tmp_path / "fresh.sqlite"))
+    fresh.check()
+    assert columns(str(file)) == columns(str(tmp_path / "fresh.sqlite"))

@@ -1,0 +1,109 @@
+"""Options of every command that reads the store: which store, and which of its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bibench_deploy.cli import console
+
+if TYPE_CHECKING:
+    from bibench_deploy.results import Row, Selection, Store
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where the rows are: a file, or the URL of a database as SQLAlchemy takes it. "
+        "Default: $BIBENCH_STORE or results.sqlite in the workspace.",
+    ),
+]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", metavar="DIR", help="Default: $BIBENCH_WORKSPACE or bibench-workspace."),
+]
+DeviceOption = Annotated[
+    list[str] | None, typer.Option("--device", metavar="ID", help="Only of these devices.")
+]
+EngineOption = Annotated[
+    list[str] | None, typer.Option("--engine", metavar="NAME", help="Only of these engines.")
+]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME", help="Only of these models.")
+]
+VariantOption = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME", help="Only of these variants: fp32 or an algorithm."),
+]
+ThreadsOption = Annotated[
+    list[str] | None, typer.Option("--threads", metavar="LIST", help="Only with these numbers of threads.")
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="WHEN", help="Only measured since: 2026-11-21, 2026-11-21T08:30, 36h, 7d."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def store_of(store: str | None, workspace: Path | None) -> Store:
+    """The store that the options, the environment or the workspace name.
+
+    Raises:
+        InputError: no such workspace, or no URL.
+    """
+    from bibench_deploy.results import choose_store
+    from bibench_deploy.runners.workspace import workspace_folder
+
+    return choose_store(store, workspace_folder(workspace))
+
+
+def selection_of(
+    device: list[str] | None = None,
+    engine: list[str] | None = None,
+    model: list[str] | None = None,
+    variant: list[str] | None = None,
+    threads: list[str] | None = None,
+    since: str | None = None,
+) -> Selection:
+    """The rows that the options mean; each may be repeated or hold commas.
+
+    Raises:
+        InputError: a number or a time that is none.
+    """
+    from bibench_deploy.results import Selection
+    from bibench_deploy.results.selection import numbers, parse_moment, words
+
+    return Selection(
+        devices=words(device or []),
+        engines=words(engine or []),
+        models=words(model or []),
+        variants=words(variant or []),
+        threads=numbers(threads or [], "--threads"),
+        since=parse_moment(since, "--since") if since else None,
+    )
+
+
+def rows_of(store: Store, selection: Selection) -> tuple[Row, ...]:
+    """The rows that are meant; what is damaged is a warning.
+
+    Raises:
+        InputError: none are, though the user meant some.
+    """
+    from bibench_deploy.errors import InputError
+
+    contents = store.read(selection)
+    for damage in contents.damaged:
+        console.warn(f"{damage.where}: {damage.reason}")
+    if not contents.rows:
+        empty = "holds no rows" if store.is_empty() else "holds no such rows"
+        raise InputError(
+            empty,
+            where=store.where,
+            remedy="measure with 'bibench-deploy profile', or choose another --store or other filters",
+        )
+    return contents.rows
