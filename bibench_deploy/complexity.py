@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Literal
 from bibench_deploy.metrics import quadratic_mean
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from bibench_deploy.graph import BinaryGraph, Layer
 
 #: A binary weight is one bit of a float's 32 (Rastegari et al., 2016).
@@ -117,10 +119,16 @@ def complexity(layers: Iterable[LayerCost]) -> Complexity:
 def layer_costs(graph: BinaryGraph) -> tuple[LayerCost, ...]:
     """What the layers of a recognised (not yet fused) graph cost."""
     shapes = {
-        node.name: (tuple(node.node.inputs[0].shape), tuple(node.node.outputs[0].shape))  # type: ignore[arg-type,union-attr]
-        for node in graph.binary_layers
+        layer.name: (_shape(layer.node.inputs[0]), _shape(layer.node.outputs[0]))
+        for layer in graph.binary_layers
     }
     return tuple(_cost(layer, *shapes.get(layer.name, ((), ()))) for layer in graph.layers)
+
+
+def _shape(value: ir.Value | None) -> tuple[int, ...]:
+    assert value is not None
+    assert value.shape is not None  # the reader makes every shape static
+    return tuple(int(size) for size in value.shape.numpy())
 
 
 def _cost(layer: Layer, taken: Sequence[int], given: Sequence[int]) -> LayerCost:

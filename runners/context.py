@@ -24,7 +24,8 @@ class RunContext(BaseModel):
         temperature_c_before, temperature_c_after: °C by name of the thermal zone.
         throttle_bits: of a Raspberry Pi's ``vcgencmd get_throttled``: bit 0 under-voltage, 1 clock capped,
             2 throttled, 3 soft limit, each now; 16–19 the same since boot.
-        load_before, load_after: load average over a minute.
+        load_before, load_after: load average over a minute; what is measured is part of it.
+        other_load: cores that anything else used while runs were timed, on average (a hypervisor's share too).
         cpuset: cores that the system allows the process, as ``Cpus_allowed_list`` prints them ("0-3").
         affinity: cores that the process was pinned to, in the same form; None where it was not pinned.
         peak_memory_bytes: the largest resident set of the process that executed the artefact.
@@ -44,6 +45,7 @@ class RunContext(BaseModel):
     throttle_bits: Count | None = None
     load_before: Annotated[float, Field(ge=0)] | None = None
     load_after: Annotated[float, Field(ge=0)] | None = None
+    other_load: Annotated[float, Field(ge=0)] | None = None
     cpuset: str | None = None
     affinity: str | None = None
     peak_memory_bytes: Count | None = None

@@ -175,7 +175,6 @@ class Worker:
     def __init__(self, job: Job, command: Sequence[str] = WORKER) -> None:
         self._job = job
         self._observer = Observer()
-        self._usage = Usage()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         # Its own process group: Ctrl-C in a terminal is for us, and we end it.
         self._process = subprocess.Popen(
@@ -190,6 +189,7 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        self._usage = Usage(**opened["usage"])
         self.kernel: str | None = opened["kernel"]
         self.warmup_runs: int = opened["warmup_runs"]
 
@@ -200,10 +200,13 @@ class Worker:
             EngineError: the process crashed or hangs.
             BibenchError: what executing the artefact raised there.
         """
+        self._observer.begin()
         answer = self._ask(
             {"seconds": rule.min_seconds, "runs": rule.min_runs}, meanwhile_after=rule.min_seconds / 2
         )
-        self._usage = Usage(**answer["usage"])
+        usage = Usage(**answer["usage"])
+        self._observer.end(usage.cpu_seconds - self._usage.cpu_seconds)
+        self._usage = usage
         samples: list[int] = answer["samples_ns"]
         return samples
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from .context import RunContext
 from .host import load_average
@@ -13,6 +15,7 @@ from .host import load_average
 PROC = Path("/proc")
 SYS = Path("/sys")
 KILO = 1000
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Usage:
     context_switches_voluntary: int | None = None
     context_switches_involuntary: int | None = None
     cpuset: str | None = None
+    cpu_seconds: float = 0.0
 
 
 def own_usage(peak_memory_bytes: int | None, proc: Path = PROC) -> Usage:
@@ -41,6 +45,7 @@ def own_usage(peak_memory_bytes: int | None, proc: Path = PROC) -> Usage:
         context_switches_voluntary=own.ru_nvcsw + children.ru_nvcsw,
         context_switches_involuntary=own.ru_nivcsw + children.ru_nivcsw,
         cpuset=_status(proc / "self/status").get("Cpus_allowed_list"),
+        cpu_seconds=sum(who.ru_utime + who.ru_stime for who in (own, children)),
     )
 
 
@@ -59,11 +64,31 @@ class Observer:
     """
 
     def __init__(self, proc: Path = PROC, sys: Path = SYS) -> None:
-        self._sys = sys
+        self._proc, self._sys = proc, sys
         self._clocks = clocks(sys)
         self._temperatures = temperatures(sys)
         self._load = load_average()
         self._lowest: dict[int, float] = {}
+        self._busy_at: tuple[float, float] | None = None
+        self._other_seconds = self._turn_seconds = 0.0
+
+    def begin(self) -> None:
+        """A turn begins."""
+        busy = busy_seconds(self._proc)
+        self._busy_at = None if busy is None else (monotonic(), busy)
+
+    def end(self, own_seconds: float) -> None:
+        """The turn ended.
+
+        Args:
+            own_seconds: processor time that the measured process used in it.
+        """
+        busy = busy_seconds(self._proc)
+        if self._busy_at is None or busy is None:
+            return
+        started, before = self._busy_at
+        self._turn_seconds += monotonic() - started
+        self._other_seconds += max(0.0, busy - before - own_seconds)
 
     def look(self) -> None:
         """Note the clocks while the engine is at work."""
@@ -82,6 +107,7 @@ class Observer:
             throttle_bits=throttle_bits(self._sys),
             load_before=self._load,
             load_after=load_average(),
+            other_load=self._other_seconds / self._turn_seconds if self._turn_seconds else None,
             cpuset=usage.cpuset,
             peak_memory_bytes=usage.peak_memory_bytes,
             page_faults_minor=usage.page_faults_minor,
@@ -91,6 +117,15 @@ class Observer:
             abi=_abi(),
             kernel_release=platform.release(),
         )
+
+
+def busy_seconds(proc: Path = PROC) -> float | None:
+    """Time that all cores together worked since boot, a hypervisor's share too; None where it is not told."""
+    words = (_text(proc / "stat") or "").partition("\n")[0].split()
+    if len(words) < 9 or words[0] != "cpu":
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def clocks(sys: Path = SYS) -> dict[int, float] | None:

@@ -21,8 +21,8 @@ PRECISION = 0.01
 PRECISION_SLACK = 1.5
 #: A clock that moves by more than this moves latencies of computation by as much.
 CLOCK_MOVED = 0.02
-#: Load of others, as a share of the cores, that shows in the figures.
-BUSY = 0.5
+#: Share of the cores that others use and that shows in the figures: caches and memory are shared too.
+BUSY = 0.10
 #: Bits of ``vcgencmd get_throttled`` that hold now (Raspberry Pi documentation).
 THROTTLED_NOW = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
@@ -83,9 +83,9 @@ def _of_context(context: RunContext, cores: int) -> list[str]:
         now = [name for bit, name in THROTTLED_NOW.items() if context.throttle_bits >> bit & 1]
         if now:
             reasons.append(f"throttled ({', '.join(now)})")
-    load = context.load_before
+    load = context.other_load
     if load is not None and load > BUSY * cores:
-        reasons.append(f"other load ({load:.1f} on {cores} cores before it began)")
+        reasons.append(f"other load ({load:.1f} of {cores} cores)")
     return reasons
 
 

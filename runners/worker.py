@@ -3,7 +3,7 @@
 A measurement starts from a fresh process: no other model's memory, threads or caches are in it, and an engine
 that crashes takes only itself along. The starter speaks first; each line on either side is one JSON object::
 
-    → {"artefact": PATH, "threads": N}      ← {"kernel": NAME or null, "warmup_runs": N}
+    → {"artefact": PATH, "threads": N}      ← {"kernel": NAME or null, "warmup_runs": N, "usage": {...}}
     → {"seconds": S, "runs": N}             ← {"samples_ns": [...], "usage": {...}}   (as often as wanted)
     end of input                            the process ends
 
@@ -79,7 +79,8 @@ def serve(requests: TextIO, answers: TextIO, open_job: Opener | None = None) -> 
     job = json.loads(first)
     opened = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
     warmup = opened.timed(WARMUP)
-    _answer(answers, {"kernel": opened.kernel, "warmup_runs": len(warmup)})
+    facts = {"kernel": opened.kernel, "warmup_runs": len(warmup)}
+    _answer(answers, facts | {"usage": asdict(own_usage(opened.peak_memory_bytes()))})
     for line in requests:
         turn = json.loads(line)
         samples = opened.timed(StopRule(float(turn["seconds"]), int(turn["runs"])))

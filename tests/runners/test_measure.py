@@ -127,7 +127,7 @@ def test_a_process_that_ends_is_an_error_with_its_last_words() -> None:
 
 
 def test_a_crash_half_way_is_an_error() -> None:
-    answer = '{"kernel": null, "warmup_runs": 1}'
+    answer = '{"kernel": null, "warmup_runs": 1, "usage": {}}'
     running = worker(f"import sys; sys.stdin.readline(); print('{answer}', flush=True); sys.exit(1)")
     with running, pytest.raises(EngineError, match="exit code 1"):
         running.turn(StopRule(1, 1))

@@ -69,3 +69,28 @@ def test_a_process_knows_what_it_used() -> None:
     assert usage.peak_memory_bytes > 1_000_000
     assert usage.page_faults_minor
     assert usage.context_switches_voluntary is not None
+
+
+def test_processor_time_of_others_is_what_is_left(tmp_path: Path) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def busy(seconds: int) -> None:
+        # user nice system idle iowait irq softirq steal, in ticks
+        write(tmp_path, {"stat": f"cpu  {seconds * ticks} 0 0 {10**6} 7 0 0 0 0 0\ncpu0 0 0\n"})
+
+    busy(100)
+    watching = Observer(proc=tmp_path, sys=tmp_path)
+    watching.begin()
+    busy(108)
+    watching.end(own_seconds=5)
+    assert watching._other_seconds == pytest.approx(3)
+    other_load = watching.context(Usage()).other_load
+    assert other_load is not None
+    assert other_load > 0
+
+
+def test_no_processor_time_of_others_without_the_kernels_count(tmp_path: Path) -> None:
+    watching = Observer(proc=tmp_path, sys=tmp_path)
+    watching.begin()
+    watching.end(own_seconds=0)
+    assert watching.context(Usage()).other_load is None

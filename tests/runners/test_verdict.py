@@ -60,8 +60,9 @@ def test_what_the_samples_say(samples: list[list[float]], reason: str) -> None:
         (RunContext(clock_mhz_before={0: 600.0}, clock_mhz_after={0: 1500.0}), ("the clock moved by 60 %",)),
         (RunContext(throttle_bits=0x50000), ()),  # since boot, not now
         (RunContext(throttle_bits=0x50005), ("throttled (under-voltage, throttled)",)),
-        (RunContext(load_before=1.9), ()),
-        (RunContext(load_before=3.0), ("other load (3.0 on 4 cores before it began)",)),
+        (RunContext(load_before=9.0), ()),  # what is measured is part of it
+        (RunContext(other_load=0.3), ()),
+        (RunContext(other_load=1.5), ("other load (1.5 of 4 cores)",)),
     ],
 )
 def test_what_the_conditions_say(context: RunContext, reasons: tuple[str, ...]) -> None:
