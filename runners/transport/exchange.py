@@ -24,9 +24,6 @@ from .shell import BEAT_S, GRACE_S, Frame, Request
 # Time for a login shell to start, with all that its start-up files do, s: seconds on an emulated or swapping board.
 START_S = 30.0
 
-# The device ends a script itself when its time is over; its word for it may be late by this much, s.
-LATE_S = GRACE_S + 5.0
-
 # What a script may print: results are JSON lines or one tensor, and what never ends must not fill our memory.
 MAX_OUTPUT_BYTES = 1 << 30
 
@@ -51,8 +48,12 @@ class Wire(Protocol):
     def exit_status(self) -> int | None:
         """Of the login shell, once both streams have ended; None if none came: a signal, or the link."""
 
-    def close(self) -> None:
-        """Give it up: blocked calls return. Never raises, never blocks."""
+    def close(self, ended: bool) -> None:
+        """Give it up: blocked calls return, within seconds. Never raises.
+
+        Args:
+            ended: whether the command is known to be over; if not, the link is in doubt.
+        """
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,15 @@ def exchange(
     _start(partial(_send, wire, request.program + stdin, stop))
     for stream in frames:
         _start(partial(_receive, wire, stream, arrived))
+    ending_known = False
     try:
         ending = _collect(wire, frames, arrived, timeout_s)
+        ending_known = ending.exit_status is not None
     finally:
         stop.set()
         wire.close_input()
         _linger(frames, arrived)
-        wire.close()
+        wire.close(ended=frames[1].ended or ending_known)
     return decide(ending, timeout_s=timeout_s, device=device, step=step)
 
 
@@ -122,17 +125,17 @@ def _failure(ending: Ending, timeout_s: float) -> tuple[type[DeviceError], str, 
         )
     if not out.begun:
         return _not_begun(ending)
-    why = out.trailer[1] if len(out.trailer) > 1 else ""
-    if why == "late" or ending.overdue:
+    stopped = len(out.trailer) > 1
+    if ending.overdue:
         return (
             StepTimeoutError,
-            f"not done within {timeout_s:g} s" + ("; the device stopped it" if why else ""),
+            f"not done within {timeout_s:g} s" + ("; the device stopped it" if stopped else ""),
             "see whether the device is busy or hangs, then run it again",
         )
-    if why == "lost" or not out.ended:
+    if stopped or not out.ended:
         return (
             ConnectionLostError,
-            "the device heard nothing of us for a while and stopped" if why else "the connection broke",
+            "the device heard nothing of us for a while and stopped" if stopped else "the connection broke",
             "check power and network of the device, then run it again",
         )
     return None
@@ -184,7 +187,7 @@ def _collect(
             open_streams.discard(stream)
         if frames[1].begun and not begun:
             begun = True
-            deadline = time.monotonic() + timeout_s + LATE_S
+            deadline = time.monotonic() + timeout_s
         if sum(len(frame.payload) for frame in frames.values()) > MAX_OUTPUT_BYTES:
             return Ending(frames[1], frames[2], flooded=True)
     status = None if open_streams else wire.exit_status()

@@ -31,7 +31,7 @@ class LocalTransport(ShelledTransport):
         self._shell = shell
         self._folder = folder if folder is not None else Path.home()
 
-    def open_wire(self, command: str, step: str) -> Wire:
+    def open_wire(self, command: str, name: str, step: str) -> Wire:
         """See ``ShelledTransport``."""
         try:
             return _Pipes((*self._shell, "-c", command), self._folder)
@@ -82,7 +82,7 @@ class _Pipes:
         status = self._process.wait()
         return status if status >= 0 else None
 
-    def close(self) -> None:
+    def close(self, ended: bool) -> None:
         self._input.close()
         try:
             self._process.wait(timeout=GRACE_S + 4.0)

@@ -8,19 +8,22 @@ login shell.
 Standard input carries, in this order: the program (``BOOT`` says how many bytes), the script's standard input (the
 program says how many bytes), then a line now and then for as long as we live: the beats. The program is::
 
-    relay ($$)        waits; passes signals on to the supervisor
-    ├── reader            feeds the script, then reads beats; tells the relay when they stop or the input ends
-    └── supervisor        starts the script in a process group of its own, waits, kills the group if it has to
+    $$                sleeps; a beat wakes it; if none does, or the input ends, it tells the supervisor
+    ├── feeder            gives the script its standard input, then is gone
+    ├── reader            reads the beats
+    └── supervisor        starts the script in a process group of its own, waits, kills the group if told to
         └── script
 
-and a sleeper for each limit. Both outputs carry ``MARK begin``, what the script printed, ``MARK end``; on standard
-output the status follows. The mark is put together on the device, so an account that only echoes what it is sent
-shows none.
+They talk by signals: USR1 a beat, ALRM the feeder is done, TERM the input ended, USR2 the script has ended. Both
+outputs carry ``MARK begin``, what the script printed, ``MARK end``; on standard output the status follows. The mark
+is put together on the device, so an account that only echoes what it is sent shows none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -41,23 +44,15 @@ MAX_SCRIPT_BYTES = 96 * 1024
 BOOT = "exec sh -c 'eval \"$(dd bs=1 count={size} 2>/dev/null)\"'"
 
 # In braces, so that a program that was cut short is a syntax error and not half a program.
-# `later N SIGNAL`: in N s, signal the relay every second until it is gone. It repeats because older shells can lose
-# a signal that comes just before they wait. `me` is the reader: nothing else ends it when a link is silently lost.
-# `$!` of a pipeline is its last process, the supervisor. dash's `wait` waits for whole pipelines: hence the relay.
-# Without setsid (macOS) the script's descendants are looked up instead of its group.
+# Every handler sets `woken` and ends the sleep; flags are looked at after `woken` is cleared: no signal is lost.
+# A child that was just forked may still have our handlers, so SIGTERM would be lost on it: SIGKILL.
+# dash's `wait` waits for whole pipelines, and `$!` of a pipeline is its last process: hence a supervisor that waits
+# for the script alone. Without setsid (macOS) the script's descendants are looked up instead of its group.
+_RUN = "BIBENCH_RUN"
 _PROGRAM = """{
 m=@LEFT@; m=${m}@RIGHT@
-export LC_ALL=C
+export LC_ALL=C @RUN@=@NAME@
 exec 3<&0 4>&2 0</dev/null 2>/dev/null
-me=
-later() {
-  (
-    trap 'kill $s; exit' TERM
-    sleep $1 & s=$!
-    wait $s
-    while kill -s $2 $$; do ${me:+kill $me}; sleep 1; done
-  ) </dev/null >/dev/null 3<&- 4>&- 5<&- &
-}
 table() {
   if [ -r /proc/$$/stat ]; then
     for f in /proc/[0-9]*/stat; do
@@ -70,7 +65,7 @@ table() {
   fi
 }
 kin() {
-  k=" $job "; more=1
+  t=$(table); k=" $1 "; more=1
   while [ $more ]; do
     more=
     set -- $t
@@ -84,44 +79,57 @@ sweep() {
   if [ "$lead" ]; then
     kill -s $1 -- -$job
   else
-    t=$(table); kin; kill -s $1 $k
+    signal=$1; kin $job; kill -s $signal $k
   fi
 }
 lead=setsid
 command -v setsid >/dev/null || lead=
+woken= end= over= fed= reader= nap=@LIMIT@
+trap 'woken=1; kill -s KILL $s' USR1
+trap 'woken=1; kill -s KILL $s; fed=1' ALRM
+trap 'woken=1; kill -s KILL $s; end=1' TERM HUP
+trap 'woken=1; kill -s KILL $s; over=1' USR2
 echo "$m begin"; echo "$m begin" >&4
 {
-  exec 4>&-
-  me=$(exec sh -c 'echo $PPID')
   [ @BYTES@ -eq 0 ] || head -c @BYTES@ <&3
   exec >/dev/null
-  while later @PATIENCE@ TERM; t=$!; read -r x <&3; do kill $t; wait $t; done
-  kill $t
-  later 0 TERM
-} | {
-  exec 5<&0 0</dev/null
-  end=
-  trap end=lost TERM HUP
-  trap end=late ALRM
-  $lead sh -c @SCRIPT@ sh <&5 2>&4 3<&- 4>&- 5<&- & job=$!
+  kill -s ALRM $$
+} 4>&- | {
+  exec 5<&0 0</dev/null 3<&-
+  trap end=stopped TERM HUP
+  $lead sh -c @SCRIPT@ sh <&5 2>&4 4>&- 5<&- & job=$!
   exec 5<&-
-  later @LIMIT@ ALRM; limit=$!
   [ "$end" ] || { wait $job; status=$?; }
   if [ "$end" ]; then
-    trap '' TERM HUP ALRM
+    trap '' TERM HUP
     sweep TERM; sleep @GRACE@; sweep KILL
     wait $job; status=$?
   elif [ "$lead" ]; then
     sweep KILL
   fi
-  kill $limit
   echo "$m end $status $end"; echo "$m end" >&4
-} & q=$!
-exec 4>&- 3<&-
-trap 'again=1; kill -s TERM $q' TERM HUP
-trap 'again=1; kill -s ALRM $q' ALRM
-again=1
-while [ $again ]; do again=; wait $q; done
+  kill -s USR2 $$
+} & supervisor=$!
+exec 4>&-
+while :; do
+  woken=
+  [ "$over" ] && break
+  if [ "$fed" ] && [ -z "$reader" ]; then
+    { while read -r x; do kill -s USR1 $$; done; kill -s TERM $$; } <&3 >/dev/null & reader=$!
+    nap=@PATIENCE@
+  fi
+  if [ "$end" ]; then
+    nap=1; kill -s TERM $supervisor
+  fi
+  sleep $nap >/dev/null 3<&- & s=$!
+  [ "$woken" ] && kill -s KILL $s
+  wait $s; wait $s
+  [ "$woken" ] || end=1
+done
+kill -s KILL $reader
+if [ "$end" ]; then
+  kin $$; kill -s KILL ${k#" $$ "}
+fi
 }
 """
 
@@ -145,11 +153,13 @@ class Request:
         command: the line for the login shell.
         program: what its standard input starts with.
         mark: what frames the answer.
+        name: marks the environment of every process that it starts.
     """
 
     command: str
     program: bytes
     mark: bytes
+    name: str
 
 
 def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Request:
@@ -157,7 +167,7 @@ def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Req
 
     Args:
         script: POSIX shell.
-        limit_s: when the device stops it, s; whole seconds, rounded up.
+        limit_s: how long the device waits for all of the standard input, s; whole seconds, rounded up.
         stdin_bytes: length of the script's standard input.
         nonce: an even number of letters and digits that nobody could guess.
 
@@ -168,6 +178,7 @@ def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Req
     if len(quoted.encode(errors="surrogateescape")) > MAX_SCRIPT_BYTES:
         raise ValueError(f"a script of more than {MAX_SCRIPT_BYTES} bytes")
     half = len(nonce) // 2
+    name = hashlib.sha256(nonce.encode()).hexdigest()[:16]
     values = {
         "LEFT": nonce[:half],
         "RIGHT": nonce[half:],
@@ -175,13 +186,32 @@ def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Req
         "PATIENCE": str(PATIENCE_S),
         "GRACE": str(GRACE_S),
         "LIMIT": str(max(1, ceil(limit_s))),
+        "RUN": _RUN,
+        "NAME": name,
     }
     text = _PROGRAM
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     # Last: nothing is replaced within it.
     program = text.replace("@SCRIPT@", quoted).encode(errors="surrogateescape")
-    return Request(BOOT.format(size=len(program)), program, nonce.encode())
+    return Request(BOOT.format(size=len(program)), program, nonce.encode(), name)
+
+
+def reaper(names: Sequence[str]) -> str:
+    """A script that kills what is left of runs whose link broke before the device told their end.
+
+    The device would find out for itself, but only after ``PATIENCE_S``. Without /proc, that time is waited for.
+    """
+    wanted = " ".join(f"-e {_RUN}={name}" for name in names)
+    return f"""
+if [ ! -r /proc/$$/environ ]; then sleep {PATIENCE_S + GRACE_S + 1}; exit; fi
+for _ in 1 2 3 4 5; do
+  found=$(grep -l {wanted} /proc/[0-9]*/environ 2>/dev/null) || exit 0
+  for f in $found; do f=${{f#/proc/}}; kill -s KILL "${{f%/environ}}" 2>/dev/null; done
+  sleep 1
+done
+exit 1
+"""
 
 
 class Frame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,8 +39,11 @@ class ShelledTransport:
     def __init__(self, device: str) -> None:
         self.device = device
 
-    def open_wire(self, command: str, step: str) -> Wire:
+    def open_wire(self, command: str, name: str, step: str) -> Wire:
         """Start a command line, in the account's login shell.
+
+        Args:
+            name: marks the environment of what it starts.
 
         Raises:
             DeviceError: no wire can be had.
@@ -48,8 +52,19 @@ class ShelledTransport:
 
     def run(self, script: str, *, timeout_s: float, stdin: bytes = b"", step: str = "") -> Completed:
         """See ``Transport.run``."""
+        return self.exchange_over(self.open_wire, script, timeout_s, stdin, step)
+
+    def exchange_over(
+        self,
+        open_wire: Callable[[str, str, str], Wire],
+        script: str,
+        timeout_s: float,
+        stdin: bytes,
+        step: str,
+    ) -> Completed:
+        """``run`` over the wire that is opened so; it gets a command line, a name and a step."""
         sent = request(script, limit_s=timeout_s, stdin_bytes=len(stdin), nonce=secrets.token_hex(16))
-        wire = self.open_wire(sent.command, step)
+        wire = open_wire(sent.command, sent.name, step)
         return exchange(wire, sent, stdin, timeout_s=timeout_s, device=self.device, step=step)
 
     def push(self, source: Path, target: str, *, offset: int = 0, progress: Progress | None = None) -> None:
