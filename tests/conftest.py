@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.fixtures import lab, linux_host, rpi4
+from lab.fixtures import converted, lab, linux_host, rpi4, user
 
-__all__ = ["lab", "linux_host", "rpi4"]
+__all__ = ["converted", "lab", "linux_host", "rpi4", "user"]

@@ -77,6 +77,7 @@ class SimulatedDevice:
             "LAB_HOSTNAME": self.name,
             "LAB_USERLAND": str(aarch64_userland()) if board is not None else "",
             "LAB_BINFMT": machine.binfmt_rule() if board is not None else "",
+            "LAB_SHELL": os.path.realpath(self.setup.shell) if board is not None and self.setup.shell else "",
             "LAB_PREFIX": TERMUX if termux else "",
             "LAB_HOME": self.setup.home_folder,
             "LAB_DISK": f"{self.setup.disk_kb}k",
@@ -221,6 +222,14 @@ class SimulatedDevice:
     def empty_disk(self) -> None:
         """Undo `fill_disk`."""
         self.inside('rm "$2/.filler"')
+
+    def signal(self, name: str, command: str) -> None:
+        """Send a signal to the device's processes whose command line holds a text."""
+        self.inside(
+            'cd "$1/proc"; for id in [0-9]*; do '
+            f'if [ "$id" != $$ ] && grep -q -a -F -e {shlex.quote(command)} "$id/cmdline"; '
+            f'then kill -s {name} "$id"; fi; done 2>/dev/null'
+        )
 
     def end_sessions(self) -> None:
         """Kill the servers of the connections that are open; the one that listens stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from .board import RPI4
 from .device import SimulatedDevice
 from .lab import Lab
 from .machine import CannotSimulateError
+from .models import tiny_workspace
 from .setup import Setup
+from .user import User
 
 REQUIRED = (
     "BIBENCH_LAB_REQUIRED"  # set by .ci/run: there a lab that can't be had is a failure, not a reason to skip
@@ -50,3 +53,15 @@ def rpi4(lab: Lab) -> SimulatedDevice:
 def linux_host(lab: Lab) -> SimulatedDevice:
     """A host of this machine's own architecture, named `linux`: quick, for what has nothing to do with ARM."""
     return lab.add("linux", Setup(), profile="generic-x86_64")
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that nobody has measured yet; to be copied."""
+    return tiny_workspace(tmp_path_factory.mktemp("converted"))
+
+
+@pytest.fixture
+def user(lab: Lab, tmp_path: Path, converted: Path) -> User:
+    """Somebody with a small converted model, who uses the lab."""
+    return User(lab, tmp_path / "home", converted)

@@ -71,6 +71,10 @@ class Link:
             ["nsenter", "--net", "--target", str(self._pid), *command], check=True, capture_output=True
         )
 
+    def bytes_sent(self) -> int:
+        """What went to the device since the cable was plugged in."""
+        return int(Path(f"/sys/class/net/{self.interface}/statistics/tx_bytes").read_text())
+
     # Faults. The device's end goes down: this machine's would take the route with it.
 
     def cut(self) -> None:

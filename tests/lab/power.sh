@@ -30,6 +30,12 @@ if [ -n "$LAB_USERLAND" ]; then
     [ -e "$root/usr/sbin/sshd" ] || : >"$root/usr/sbin/sshd"
     mount --bind /usr/sbin/sshd "$root/usr/sbin/sshd"
     cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
+    # So is a login shell that busybox has not.
+    if [ -n "$LAB_SHELL" ]; then
+        mkdir -p "$root/opt"
+        : >"$root/opt/${LAB_SHELL##*/}"
+        mount --bind "$LAB_SHELL" "$root/opt/${LAB_SHELL##*/}"
+    fi
 else
     mkdir -p "$root/usr"
     mount --rbind /usr "$root/usr"

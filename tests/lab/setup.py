@@ -20,7 +20,7 @@ class Setup:
     Attributes:
         board: what its kernel says; with a board its programs are AArch64 ones, without they are this machine's.
         termux: laid out as Termux on a phone is: no /bin, no /tmp, everything below /data.
-        shell: the login shell. On a board: busybox's; otherwise any of this machine (bash, fish, tcsh, nologin …).
+        shell: the login shell: any of this machine (bash, fish, tcsh, nologin …); by default sh, busybox's on a board.
         home: files in the user's home, by name: shell start-up files that make noise, for instance.
         banner: shown before login.
         login: ``key``, or ``password`` for a host that takes no key.
@@ -52,7 +52,7 @@ class Setup:
             reason = machine.no_networks()
         if reason is None and self.memory_mb is not None:
             reason = machine.no_memory_limits()
-        if reason is None and self.shell is not None and self.board is None and not Path(self.shell).exists():
+        if reason is None and self.shell is not None and not Path(self.shell).exists():
             reason = f"needs the shell {self.shell}"
         return reason
 
@@ -64,6 +64,8 @@ class Setup:
         """
         home, default = self.home_folder, f"{TERMUX}/usr/bin/sh" if self.termux else "/bin/sh"
         shell = self.shell or default
+        if self.shell is not None and self.board is not None:
+            shell = f"/opt/{Path(self.shell).resolve().name}"
         return {
             **(self.board.tree() if self.board is not None else {}),
             **{f"home/{path}": text for path, text in self.home.items()},
