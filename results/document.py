@@ -16,7 +16,7 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "rows": [*map(_line, report.lines), *map(_not_applicable, report.not_applicable)],
         "metrics": [_metric(comparison) for comparison in report.comparisons],
-        "overall": _values(report.overall) | {"pairs": report.overall.pairs} if report.overall else None,
+        "overall": metric_document(report.overall) if report.overall else None,
     }
 
 
@@ -57,6 +57,9 @@ def _row(row: Row, figures: dict[str, Any]) -> dict[str, Any]:
         "device": row.device,
         "engine": row.engine,
         "model": row.model,
+        "architecture": row.architecture,
+        "algorithm": row.algorithm,
+        "accuracy": row.accuracy,
         "variant": row.variant,
         "threads": row.threads,
         "cpus": row.cpus,
@@ -93,6 +96,11 @@ def _metric(comparison: Comparison) -> dict[str, Any]:
         "verified": row.verified,
         "changes": row.changes,
     }
+
+
+def metric_document(metric: HardwareMetric) -> dict[str, Any]:
+    """A mean over pairs."""
+    return _values(metric) | {"pairs": metric.pairs}
 
 
 def _values(metric: HardwareMetric) -> dict[str, Any]:

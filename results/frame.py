@@ -29,10 +29,10 @@ def frame(rows: Sequence[Row], samples: bool = False) -> pd.DataFrame:
     Raises:
         MissingExtraError, InputError: pandas is not installed, or does not fit what else is.
     """
-    pd = load("pandas", "a DataFrame")
+    pandas = load("pandas", "a DataFrame")
     kinds = columns(samples)
     records = [line for row in rows for line in (sample_records(row) if samples else [record(row)])]
-    found: pd.DataFrame = pd.DataFrame.from_records(records, columns=list(kinds))
+    found: pd.DataFrame = pandas.DataFrame.from_records(records, columns=list(kinds))
     return found.astype({name: _TYPES[kind] for name, kind in kinds.items()})
 
 

@@ -91,6 +91,8 @@ def _identity(manifest: Manifest, device: str, host: Host, now: datetime | None)
         "file": manifest.file,
         "sha256": manifest.sha256,
         "source_sha256": manifest.source.sha256,
+        "metadata": dict(manifest.source.metadata),
+        "inputs": [tensor.shape for tensor in manifest.inputs],
         "size_bytes": manifest.size_bytes,
         "binary_ops": manifest.binary_ops,
         "verified": manifest.verified,

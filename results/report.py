@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from bibench_deploy.metrics import HardwareMetric, hardware_metric, ratio
 from bibench_deploy.runners.timing import Summary, summarise
 
-from .row import Row
-
-FULL_PRECISION = "fp32"
+from .row import FULL_PRECISION, Row
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from bibench_deploy.runners.context import RunContext
 
 SCHEMA: Final = 2
 
+FULL_PRECISION = "fp32"
+
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
 State = Literal["measured", "not_applicable"]
 Statistic = Literal["samples", "aggregate"]
@@ -41,6 +43,8 @@ class Row(BaseModel):
         tool: version of bibench-deploy.
         device: id of the device; "local" for the machine itself.
         sha256, source_sha256: of the artefact, and of the ONNX model that it was made from.
+        metadata: what the ONNX model says of itself, such as ``bibench.arch`` and ``bibench.accuracy``.
+        inputs: shapes of the model's inputs, rows first, as the ONNX model has them.
         engine_sha256: of the engine's program.
         versions: of the engine and what was used to convert.
         changes: changes of function that the user allowed when the artefact was converted.
@@ -73,6 +77,8 @@ class Row(BaseModel):
     file: str
     sha256: str
     source_sha256: str
+    metadata: dict[str, str] = {}
+    inputs: list[list[int]] = []
     size_bytes: Positive
     binary_ops: int
     verified: bool
@@ -89,6 +95,31 @@ class Row(BaseModel):
     warmup_runs: int
     samples_ns: list[Positive]
     turns: list[Positive] = []
+
+    @property
+    def architecture(self) -> str | None:
+        """As the model names it."""
+        return self.metadata.get("bibench.arch")
+
+    @property
+    def dataset(self) -> str | None:
+        """What the model was trained on, as it says."""
+        return self.metadata.get("bibench.dataset")
+
+    @property
+    def algorithm(self) -> str:
+        """The variant; where it may be one of several ("dorefa|bireal"), the one that the model names."""
+        named = self.metadata.get("bibench.algorithm")
+        return named if named in self.variant.split("|") else self.variant
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of the trained binarized model, a fraction, as it says; so None for its fp32 twin."""
+        try:
+            found = float(self.metadata.get("bibench.accuracy", "nan"))
+        except ValueError:
+            return None
+        return found if self.variant != FULL_PRECISION and 0 <= found <= 1 else None
 
     @model_validator(mode="after")
     def _samples_fit_the_state(self) -> Self:

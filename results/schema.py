@@ -76,6 +76,11 @@ def _json(name: str) -> Column[Any]:
     return Column(name, _JSON, nullable=False)
 
 
+def _later(name: str, default: str) -> Column[Any]:
+    """A list or mapping that rows of earlier versions lack."""
+    return Column(name, _JSON, nullable=False, server_default=text(f"'{default}'"))
+
+
 metadata = MetaData()
 
 schema = Table("bibench_schema", metadata, Column("version", Integer, primary_key=True), Column("since", Utc))
@@ -114,7 +119,9 @@ measurements = Table(
     _json("context"),
     Column("warmup_runs", Integer, nullable=False),
     Column("samples", _BLOB, nullable=False),
-    Column("turns", _JSON, nullable=False, server_default=text("'[]'")),
+    _later("turns", "[]"),
+    _later("metadata", "{}"),
+    _later("inputs", "[]"),
     Index("measurement_at", "measured_at"),
     Index("measurement_what", "device", "engine", "model", "variant", "threads"),
 )
@@ -136,6 +143,11 @@ def _add_turns(connection: Connection) -> None:
     _add_column(connection, measurements.c.turns)
 
 
+def _add_origin(connection: Connection) -> None:
+    for name in ("metadata", "inputs"):
+        _add_column(connection, measurements.c[name])
+
+
 def _add_column(connection: Connection, column: Column[Any]) -> None:
     """Add a column that has a default, or may be unknown, in rows that are there already."""
     definition = CreateColumn(column).compile(dialect=connection.dialect)
@@ -143,7 +155,7 @@ def _add_column(connection: Connection, column: Column[Any]) -> None:
 
 
 # STEPS[n] makes a store of version n out of one of version n − 1. Never changed once released.
-STEPS: Mapping[int, Step] = {2: _add_turns}
+STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin}
 FIRST = 1
 VERSION = max(STEPS, default=FIRST)
 

@@ -15,9 +15,12 @@ from bibench_deploy.cli import (
     complexity,
     console,
     convert,
+    devices,
     engines,
     inspect,
     profile,
+    recommend,
+    report,
     results,
     run,
     tracks,
@@ -68,7 +71,10 @@ app.command("profile")(profile.profile)
 app.command("run")(run.run)
 app.command("complexity")(complexity.complexity)
 app.command("tracks")(tracks.tracks)
+app.command("report")(report.report)
+app.command("recommend")(recommend.recommend)
 app.add_typer(results.app, name="results")
+app.add_typer(devices.app, name="devices")
 app.add_typer(engines.app, name="engines")
 app.add_typer(zoo.app, name="zoo")
 
