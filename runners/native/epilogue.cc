@@ -1,5 +1,7 @@
 #include "epilogue.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace bibench {
@@ -85,6 +87,49 @@ Epilogue EpilogueStage::bind(const Engine& engine, uint8_t* scratch) {
   e.bits_pixel = int64_t{bits_->words} * 4;
   e.bits_halves = int64_t{bits_->words} * 2;
   return e;
+}
+
+// The epilogue of one number, in the kernels' order of operations.
+float EpilogueStage::value(int64_t channel, float dot) const {
+  const size_t c = size_t(channel);
+  float v = dot;
+  if (!multiplier_.empty()) v *= multiplier_[c];
+  if (!bias_.empty()) v += bias_[c];
+  switch (op_.ints[bbm::kActivationKind]) {
+    case bbm::kRelu: return v > 0 ? v : 0.0f;
+    case bbm::kClip: return std::min(std::max(v, op_.floats[bbm::kClipLow]), op_.floats[bbm::kClipHigh]);
+    case bbm::kPRelu:
+      if (!shift_in_.empty()) v += shift_in_[c];
+      if (v < 0) v *= slope_[c];
+      return shift_out_.empty() ? v : v + shift_out_[c];
+    default: return v;
+  }
+}
+
+bool EpilogueStage::limits(int64_t taps, std::vector<uint32_t>* limit, std::vector<uint16_t>* turned) const {
+  constexpr int64_t kExact = 1 << 24;  // a dot product is a float32 without rounding
+  if (!has_bits_ || has_floats_ || packs_ || maps_ || taps >= kExact) return false;
+  if (op_.in[bbm::kFactor] != bbm::kNone || op_.in[bbm::kResidual] != bbm::kNone) return false;
+  limit->assign(size_t(channels_) + 2 * kBlock, 0);
+  turned->assign(direction_.size(), 0);
+  for (int64_t c = 0; c < channels_; c++) {
+    const auto at = [&](int64_t count) { return value(c, float(taps - 2 * count)); };
+    const auto minus = [&](int64_t count) { return !(at(count) >= threshold_[size_t(c)]); };
+    const bool falls = op_.ints[bbm::kActivationKind] == bbm::kPRelu && !(slope_[size_t(c)] >= 0);
+    if (falls || !std::isfinite(at(0)) || !std::isfinite(at(taps))) return false;
+    // The first count whose bit is another than that of 0.
+    const bool first = minus(0);
+    int64_t low = 0, high = taps + 1;
+    if (minus(taps) == first) low = taps;
+    while (high - low > 1) {
+      const int64_t middle = (low + high) / 2;
+      (minus(middle) == first ? low : high) = middle;
+    }
+    (*limit)[size_t(c)] = uint32_t(low);
+    const bool direction = direction_[size_t(c / kBlock)] >> (c % kBlock) & 1;
+    if (first != direction) (*turned)[size_t(c / kBlock)] |= uint16_t(1u << (c % kBlock));
+  }
+  return true;
 }
 
 bool EpilogueStage::can_flatten() const {

@@ -17,6 +17,11 @@ class EpilogueStage {
   uint64_t scratch() const { return packs_ && !has_floats_ ? uint64_t(samples_) * height_ * width_ * channels_ * 4 : 0; }
   Epilogue bind(const Engine& engine, uint8_t* scratch);
 
+  // Bits that follow from how many of `taps` ±1 products are −1: (count > limit) is −1, turned where `turned` is set
+  // (one bit a channel, per block). False where floats are needed to tell. Exact: the same arithmetic is searched for
+  // the count at which its result passes the threshold, which it does once, since each of its steps is monotonic.
+  bool limits(int64_t taps, std::vector<uint32_t>* limit, std::vector<uint16_t>* turned) const;
+
   // Before and after the kernels: the halo, and bits that are packed from floats.
   void begin() const;
   void end(Pool& pool) const;
@@ -30,6 +35,7 @@ class EpilogueStage {
  private:
   std::vector<float> padded(const Engine& engine, int slot, float missing) const;
   void clear_halo() const;
+  float value(int64_t channel, float dot) const;
 
   const bbm::Operator& op_;
   bool has_floats_ = false, has_bits_ = false, packs_ = false, maps_ = false, simple_factor_ = true;

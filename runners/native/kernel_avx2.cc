@@ -25,7 +25,7 @@ namespace bibench {
 struct Avx2 {
   using F = __m256;
   using W = __m256i;
-  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingWords = 2;
+  static constexpr int kLanes = 8, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kMapTile = 2, kCeilingWords = 2;
   static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }
@@ -41,6 +41,9 @@ struct Avx2 {
   }
   static BIBENCH_INLINE uint32_t below(F v, F t) {
     return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(v, t, _CMP_NGE_UQ)));
+  }
+  static BIBENCH_INLINE uint32_t above(W a, W b) {
+    return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
   }
   static BIBENCH_INLINE W zero() { return _mm256_setzero_si256(); }
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const W*>(p)); }

@@ -28,7 +28,7 @@ namespace bibench {
 struct Avx512 {
   using F = __m512;
   using W = __m512i;
-  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kCeilingWords = 6;
+  static constexpr int kLanes = 16, kBlocks = 2, kBinaryTile = 8, kFloatTile = 8, kMapTile = 4, kCeilingWords = 6;
   static constexpr bool kBytes = false, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static BIBENCH_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
@@ -43,6 +43,7 @@ struct Avx512 {
     return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ), v, slope);
   }
   static BIBENCH_INLINE uint32_t below(F v, F t) { return _mm512_cmp_ps_mask(v, t, _CMP_NGE_UQ); }
+  static BIBENCH_INLINE uint32_t above(W a, W b) { return _mm512_cmpgt_epi32_mask(a, b); }
   static BIBENCH_INLINE W zero() { return _mm512_setzero_si512(); }
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static BIBENCH_INLINE void store_words(uint32_t* p, W v) { _mm512_storeu_si512(p, v); }

@@ -1,5 +1,6 @@
 // The loops that every kernel shares, written once over an instruction set I (see kernel_epilogue.h), which says
 //   kBinaryTile, kFloatTile, kBlocks   pixels and blocks of 16 filters held in registers
+//   kMapTile        pixels of 16 channels that MAP takes at a time
 //   kBytes          count() returns counts per byte (which must be widened before they overflow), or per word
 //   kExpands        a broadcast from memory costs an instruction: pixels are broadcast once for many filters
 #pragma once
@@ -15,6 +16,11 @@ struct Body : Finish<I> {
   using Finish<I>::kVectors;
   using Finish<I>::finish;
   using Finish<I>::load_part;
+  template <int P, int B>
+  static BIBENCH_INLINE void store_bits(const Epilogue& e, const uint16_t* direction, int64_t n, int64_t y, int64_t x,
+                                        int64_t c, uint32_t (&bits)[P]) {
+    Finish<I>::template store_bits<P, B>(e, direction, n, y, x, c, bits);
+  }
 
   // 32 KB of a thread's stack: a first-level cache. Deeper convolutions take the other way.
   static constexpr int64_t kExpandedWords = 8192;
@@ -39,9 +45,18 @@ struct Body : Finish<I> {
                                            int32_t block, const W (&count)[P][B * kVectors]) {
     constexpr int V = B * kVectors;
     const int64_t first = int64_t{group} * conv.group_channels + int64_t{block} * kBlock;
+    const bool corrected = conv.correction && (conv.row_class[y] != 0 || x < conv.inner0 || x + P > conv.inner1);
+    if (conv.limit && !corrected && (block + B) * kBlock <= conv.group_channels) {
+      uint32_t bits[P] = {};
+      BIBENCH_FOR(v, V) {
+        const W limit = I::load_words(conv.limit + first + v * I::kLanes);
+        BIBENCH_FOR(p, P) bits[p] |= I::above(count[p][v], limit) << (v * I::kLanes);
+      }
+      return store_bits<P, B>(conv.epilogue, conv.limit_direction, n, y, x, first, bits);
+    }
     F t[P][V];
     BIBENCH_FOR(p, P) BIBENCH_FOR(v, V) t[p][v] = I::dot(count[p][v], conv.taps);
-    if (conv.correction) {
+    if (corrected) {
       const int64_t row = int64_t{conv.row_class[y]} * conv.column_classes;
       BIBENCH_FOR(p, P) {
         const int64_t which = row + conv.column_class[x + p];
@@ -188,9 +203,15 @@ struct Body : Finish<I> {
     const T* in = static_cast<const T*>(conv.in) + part.group * conv.in_group;
     const T* filters = static_cast<const T*>(conv.filters) + int64_t{part.group} * conv.group_blocks * conv.depth * kBlock;
     // A part holds no more filters than stay in the first-level cache while its rows pass by.
+    // Meanwhile the filters of the part behind this one are fetched, an even share a row.
+    const char* next = reinterpret_cast<const char*>(filters + part.block1 * conv.depth * kBlock);
+    const int64_t rows = part.row1 - part.row0, blocks = part.block1 - part.block0;
+    const bool fetches = rows > 1 && part.block1 + blocks <= conv.group_blocks;
+    const int64_t share = fetches ? blocks * conv.depth * kBlock * 4 / rows : 0;
     for (int64_t row = part.row0; row < part.row1; row++) {
       const int64_t n = row / conv.epilogue.height, y = row % conv.epilogue.height;
       const T* line = in + n * conv.in_sample + y * conv.in_row;
+      for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(next + (row - part.row0) * share + i, 0, 2);
       for (int32_t block = part.block0; block < part.block1; block += I::kBlocks) {
         const T* w = filters + block * conv.depth * kBlock;
         for (int64_t x = part.x0; x < part.x1; x += conv.tile) {
@@ -210,25 +231,38 @@ struct Body : Finish<I> {
   }
   static void dense(const Convolution& conv, const Part& part) { convolve<float, false>(conv, part); }
 
+  template <int P>
+  static BIBENCH_INLINE void map_block(const Epilogue& e, const float* in, int64_t n, int64_t y, int64_t x, int64_t c) {
+    F v[P][kVectors];
+    BIBENCH_FOR(p, P) BIBENCH_FOR(i, kVectors) v[p][i] = I::load(in + p * e.channels + c + i * I::kLanes);
+    Finish<I>::template finish_tile<P, 1>(e, n, y, x, c, v);
+  }
   static void map(const Map& m, int64_t row0, int64_t row1) {
+    constexpr int P = I::kMapTile;
     const Epilogue e = m.epilogue;  // a copy: what is stored can't change it
-    for (int64_t row = row0; row < row1; row++)
-      for (int64_t x = 0; x < e.width; x++) {
-        const float* in = m.in + (row * e.width + x) * e.channels;
+    for (int64_t row = row0; row < row1; row++) {
+      const int64_t n = row / e.height, y = row % e.height;
+      const float* in = m.in + row * e.width * e.channels;
+      for (int64_t x = 0; x < e.width;) {
+        const int64_t pixels = e.width - x < P ? 1 : P;
         int64_t c = 0;
-        for (; c + kBlock <= e.channels; c += kBlock) {
-          F v[1][kVectors];
-          BIBENCH_FOR(i, kVectors) v[0][i] = I::load(in + c + i * I::kLanes);
-          Finish<I>::template finish_tile<1, 1>(e, row / e.height, row % e.height, x, c, v);
-        }
+        for (; c + kBlock <= e.channels; c += kBlock)
+          if (pixels == P) map_block<P>(e, in, n, y, x, c);
+          else map_block<1>(e, in, n, y, x, c);
         if (c < e.channels) {
           const int64_t left = e.channels - c;
-          F v[kVectors];
-          for (int i = 0; i < kVectors; i++)
-            v[i] = left - i * I::kLanes > 0 ? load_part(in + c + i * I::kLanes, left - i * I::kLanes) : I::set(0.0f);
-          finish(e, row / e.height, row % e.height, x, c, left, v);
+          for (int64_t p = 0; p < pixels; p++) {
+            const float* from = in + p * e.channels + c;
+            F v[kVectors];
+            BIBENCH_FOR(i, kVectors)
+              v[i] = left - i * I::kLanes > 0 ? load_part(from + i * I::kLanes, left - i * I::kLanes) : I::set(0.0f);
+            finish(e, n, y, x + p, c, left, v);
+          }
         }
+        x += pixels;
+        in += pixels * e.channels;
       }
+    }
   }
 
   static void depthwise(const DepthwiseConvolution& d, int64_t row0, int64_t row1) {
@@ -253,16 +287,32 @@ struct Body : Finish<I> {
     }
   }
 
-  static void maximum(float* y, const float* x, int64_t n) {
-    int64_t i = 0;
-    // The first operand wins a comparison with NaN, so it must be x.
-    for (; i + I::kLanes <= n; i += I::kLanes) I::store(y + i, I::max(I::load(y + i), I::load(x + i)));
-    for (; i < n; i++) y[i] = x[i] > y[i] ? x[i] : y[i];
+  struct Maximum {
+    static BIBENCH_INLINE F vectors(F y, F x) { return I::max(y, x); }
+    static BIBENCH_INLINE float numbers(float y, float x) { return x > y ? x : y; }
+  };
+  struct Sum {
+    static BIBENCH_INLINE F vectors(F y, F x) { return I::add(y, x); }
+    static BIBENCH_INLINE float numbers(float y, float x) { return y + x; }
+  };
+  // V vectors stay in registers while all taps pass by.
+  template <class Operation, int V>
+  static BIBENCH_INLINE int64_t combine_vectors(float* y, const float* const* taps, int count, int64_t i, int64_t n) {
+    for (; i + V * I::kLanes <= n; i += V * I::kLanes) {
+      F result[V];
+      BIBENCH_FOR(v, V) result[v] = I::load(y + i + v * I::kLanes);
+      for (int t = 0; t < count; t++)
+        BIBENCH_FOR(v, V) result[v] = Operation::vectors(result[v], I::load(taps[t] + i + v * I::kLanes));
+      BIBENCH_FOR(v, V) I::store(y + i + v * I::kLanes, result[v]);
+    }
+    return i;
   }
-  static void accumulate(float* y, const float* x, int64_t n) {
-    int64_t i = 0;
-    for (; i + I::kLanes <= n; i += I::kLanes) I::store(y + i, I::add(I::load(y + i), I::load(x + i)));
-    for (; i < n; i++) y[i] += x[i];
+  template <class Operation>
+  static void combine(float* y, const float* const* taps, int count, int64_t n) {
+    int64_t i = combine_vectors<Operation, 4>(y, taps, count, 0, n);
+    i = combine_vectors<Operation, 1>(y, taps, count, i, n);
+    for (; i < n; i++)
+      for (int t = 0; t < count; t++) y[i] = Operation::numbers(y[i], taps[t][i]);
   }
 
   // What one core can do at best: nothing but xor, popcount and add on registers. hide() makes words seem new in every
@@ -288,7 +338,7 @@ struct Body : Finish<I> {
 
   static constexpr Kernels table(const char* name) {
     return Kernels{name,      I::kBinaryTile, I::kFloatTile, I::kExpands ? 16 : 2, binary,     dense,
-                   map,       depthwise,      maximum,       accumulate, ceiling};
+                   map,       depthwise,      combine<Maximum>, combine<Sum>, ceiling};
   }
 };
 

@@ -161,16 +161,23 @@ struct Finish {
         const F threshold = I::load(e.threshold + c + v * L);
         BIBENCH_FOR(p, P) bits[p] |= I::below(t[p][v], threshold) << (v * L);
       }
-      const int64_t block = c / kBlock, step = e.bits_pixel;
-      uint32_t direction = e.direction[block];
-      if (B == 2) direction |= uint32_t{e.direction[block + B - 1]} << 16;
-      uint8_t* to = e.bits + n * e.bits_sample + y * e.bits_row + x * step + block * 2;
-      const bool clears = block + B + 1 == e.bits_halves;  // one half is left over, and nobody else's
-      BIBENCH_FOR(p, P) {
-        bits[p] ^= direction;
-        memcpy(to + p * step, &bits[p], 2 * B);
-        if (clears) memset(to + p * step + 2 * B, 0, 2);
-      }
+      store_bits<P, B>(e, e.direction, n, y, x, c, bits);
+    }
+  }
+
+  // B blocks of P pixels; channels whose direction is set are turned around.
+  template <int P, int B>
+  static BIBENCH_INLINE void store_bits(const Epilogue& e, const uint16_t* direction, int64_t n, int64_t y, int64_t x,
+                                        int64_t c, uint32_t (&bits)[P]) {
+    const int64_t block = c / kBlock, step = e.bits_pixel;
+    uint32_t turned = direction[block];
+    if (B == 2) turned |= uint32_t{direction[block + B - 1]} << 16;
+    uint8_t* to = e.bits + n * e.bits_sample + y * e.bits_row + x * step + block * 2;
+    const bool clears = block + B + 1 == e.bits_halves;  // one half is left over, and nobody else's
+    BIBENCH_FOR(p, P) {
+      bits[p] ^= turned;
+      memcpy(to + p * step, &bits[p], 2 * B);
+      if (clears) memset(to + p * step + 2 * B, 0, 2);
     }
   }
 };

@@ -17,7 +17,7 @@ namespace bibench {
 struct Neon {
   using F = float32x4_t;
   using W = uint32x4_t;
-  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kCeilingWords = 6;
+  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 4, kFloatTile = 6, kMapTile = 2, kCeilingWords = 6;
   static constexpr bool kBytes = true, kExpands = true;
   static BIBENCH_INLINE F load(const float* p) { return vld1q_f32(p); }
   static BIBENCH_INLINE void store(float* p, F v) { vst1q_f32(p, v); }
@@ -31,6 +31,10 @@ struct Neon {
   static BIBENCH_INLINE uint32_t below(F v, F t) {
     const uint32x4_t bit = {1, 2, 4, 8};
     return vaddvq_u32(vbicq_u32(bit, vcgeq_f32(v, t)));
+  }
+  static BIBENCH_INLINE uint32_t above(W a, W b) {
+    const uint32x4_t bit = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(bit, vcgtq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b))));
   }
   static BIBENCH_INLINE W zero() { return vdupq_n_u32(0); }
   static BIBENCH_INLINE W load_words(const uint32_t* p) { return vld1q_u32(p); }

@@ -12,7 +12,7 @@ struct Portable {
   typedef uint32_t W __attribute__((vector_size(16)));
   typedef int32_t S __attribute__((vector_size(16)));
   typedef uint8_t B __attribute__((vector_size(16)));
-  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 2, kFloatTile = 2, kCeilingWords = 2;
+  static constexpr int kLanes = 4, kBlocks = 1, kBinaryTile = 2, kFloatTile = 2, kMapTile = 1, kCeilingWords = 2;
   static constexpr bool kBytes = true, kExpands = false;
   static BIBENCH_INLINE F load(const float* p) { F v; memcpy(&v, p, 16); return v; }
   static BIBENCH_INLINE void store(float* p, F v) { memcpy(p, &v, 16); }
@@ -29,6 +29,12 @@ struct Portable {
     const S at_least = v >= t;
     uint32_t bits = 0;
     for (int i = 0; i < 4; i++) bits |= (at_least[i] ? 0u : 1u) << i;
+    return bits;
+  }
+  static BIBENCH_INLINE uint32_t above(W a, W b) {
+    const S greater = S(a) > S(b);
+    uint32_t bits = 0;
+    for (int i = 0; i < 4; i++) bits |= (greater[i] ? 1u : 0u) << i;
     return bits;
   }
   static BIBENCH_INLINE W zero() { return W{0, 0, 0, 0}; }

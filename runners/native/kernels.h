@@ -51,6 +51,10 @@ struct Convolution {
   const float* correction;
   const uint16_t *row_class, *column_class;
   int64_t column_classes, correction_channels;
+  int64_t inner0, inner1;  // columns of class 0
+  // Where bits alone are wanted and follow from the count: −1 above the limit, turned where direction is set. Or null.
+  const uint32_t* limit;
+  const uint16_t* limit_direction;
   int tile;            // pixels per tile
   Epilogue epilogue;
 };
@@ -83,9 +87,9 @@ struct Kernels {
   void (*dense)(const Convolution&, const Part&);
   void (*map)(const Map&, int64_t row0, int64_t row1);
   void (*depthwise)(const DepthwiseConvolution&, int64_t row0, int64_t row1);
-  // y[i] = max(y[i], x[i]) and y[i] += x[i]
-  void (*maximum)(float* y, const float* x, int64_t n);
-  void (*accumulate)(float* y, const float* x, int64_t n);
+  // y[i] = max(y[i], taps[0][i], taps[1][i], …), and the sum of the same, added up in this order.
+  void (*maximum)(float* y, const float* const* taps, int count, int64_t n);
+  void (*accumulate)(float* y, const float* const* taps, int count, int64_t n);
   double (*ceiling)(int64_t rounds);  // binary MACs done by the bare xor+popcount+add loop
 };
 

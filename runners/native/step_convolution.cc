@@ -93,6 +93,10 @@ class ConvolutionStep : public Step {
     conv_.segments = segments_.data();
     conv_.segment_count = int32_t(segments_.size());
     if (binary_ && (top_ | left_ | bottom_ | right_) != 0 && op_.floats[bbm::kPadValue] != 1.0f) correct();
+    if (binary_ && stage_.limits(kh * kw * group_channels, &limit_, &limit_direction_)) {
+      conv_.limit = limit_.data();
+      conv_.limit_direction = limit_direction_.data();
+    }
     samples_ = stage_.samples_;
     const bool point = kh == 1 && kw == 1 && a[bbm::kStrideH] == 1 && a[bbm::kStrideW] == 1;
     const bool dense = sample == int64_t{x_.h} * x_.w * pixel && row == x_.w * pixel && !copies_;
@@ -200,6 +204,11 @@ class ConvolutionStep : public Step {
     conv_.column_class = column_class_.data();
     conv_.column_classes = int64_t(columns.outside.size());
     conv_.correction_channels = padded;
+    // One run, since the padding lies at the two ends.
+    const auto outside = [](uint16_t c) { return c != 0; };
+    const auto first = std::find(column_class_.begin(), column_class_.end(), 0);
+    conv_.inner0 = first - column_class_.begin();
+    conv_.inner1 = std::find_if(first, column_class_.end(), outside) - column_class_.begin();
   }
 
   void copy_padded(Pool& pool) {
@@ -233,7 +242,8 @@ class ConvolutionStep : public Step {
   float* padded_ = nullptr;
   std::vector<Segment> segments_;
   std::vector<float> correction_;
-  std::vector<uint16_t> row_class_, column_class_;
+  std::vector<uint16_t> row_class_, column_class_, limit_direction_;
+  std::vector<uint32_t> limit_;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// MAXPOOL and AVGPOOL: one pass over the channels of a pixel per tap.
+// MAXPOOL and AVGPOOL: all taps of a pixel at once, channels side by side.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -11,13 +11,18 @@ namespace {
 class PoolStep : public Step {
  public:
   PoolStep(const Engine& engine, const bbm::Operator& op)
-      : op_(op), x_(engine.buffer(op.in[0])), y_(engine.buffer(op.out[0])), kernels_(engine.kernels()) {}
+      : op_(op), x_(engine.buffer(op.in[0])), y_(engine.buffer(op.out[0])), kernels_(engine.kernels()) {
+    for (int64_t y = 0; y < y_.h; y++) rows_.push_back(window(0, y, x_.h));
+    for (int64_t x = 0; x < y_.w; x++) columns_.push_back(window(1, x, x_.w));
+  }
   void bind(Engine&, uint8_t*) override {}
   void run(Pool& pool) override {
     pool.run(int64_t{y_.n} * y_.h, [&](int64_t row) { pool_row(row / y_.h, row % y_.h); });
   }
 
  private:
+  static constexpr int kTaps = 64;  // that are combined at a time
+
   // The taps [first, last) of an axis that fall on existing input, and how many fall on input or padding.
   struct Window {
     int64_t start, first, last, counted;
@@ -39,29 +44,36 @@ class PoolStep : public Step {
   void pool_row(int64_t n, int64_t y) const {
     const bool mean = op_.opcode == bbm::kAvgPool;
     const int64_t dh = op_.ints[4], dw = op_.ints[5], channels = x_.c;
-    const Window v = window(0, y, x_.h);
+    const Window& v = rows_[size_t(y)];
     float* to = y_.floats() + (n * y_.h + y) * y_.w * channels;
     for (int64_t x = 0; x < y_.w; x++, to += channels) {
-      const Window h = window(1, x, x_.w);
+      const Window& h = columns_[size_t(x)];
       std::fill(to, to + channels, mean ? 0.0f : -std::numeric_limits<float>::infinity());
-      for (int64_t ky = v.first; ky < v.last; ky++)
+      const float* taps[kTaps];
+      int count = 0;
+      for (int64_t ky = v.first; ky < v.last; ky++) {
+        const float* row = x_.floats() + ((n * x_.h + v.start + ky * dh) * x_.w + h.start) * channels;
         for (int64_t kx = h.first; kx < h.last; kx++) {
-          const float* from = x_.floats() + ((n * x_.h + v.start + ky * dh) * x_.w + h.start + kx * dw) * channels;
-          if (channels == 1) {  // XNOR's K: a call would cost more than the value
-            to[0] = mean ? to[0] + from[0] : from[0] > to[0] ? from[0] : to[0];
-            continue;
-          }
-          (mean ? kernels_.accumulate : kernels_.maximum)(to, from, channels);
+          taps[count++] = row + kx * dw * channels;
+          if (count == kTaps) combine(to, taps, &count);
         }
+      }
+      combine(to, taps, &count);
       if (!mean) continue;
-      const int64_t count = op_.ints[10] ? v.counted * h.counted : (v.last - v.first) * (h.last - h.first);
-      for (int64_t c = 0; c < channels; c++) to[c] /= float(count);
+      const int64_t divisor = op_.ints[10] ? v.counted * h.counted : (v.last - v.first) * (h.last - h.first);
+      for (int64_t c = 0; c < channels; c++) to[c] /= float(divisor);
     }
+  }
+
+  void combine(float* to, const float* const* taps, int* count) const {
+    (op_.opcode == bbm::kAvgPool ? kernels_.accumulate : kernels_.maximum)(to, taps, *count, x_.c);
+    *count = 0;
   }
 
   const bbm::Operator& op_;
   const Buffer &x_, &y_;
   const Kernels& kernels_;
+  std::vector<Window> rows_, columns_;
 };
 
 }  // namespace

@@ -52,7 +52,7 @@ class ReduceStep : public Step {
           } else if (over_channels) {
             for (int64_t c = 0; c < x_.c; c++) one = combine(kind, one, from[c]);
           } else if (sums) {
-            kernels_.accumulate(to, from, x_.c);
+            kernels_.accumulate(to, &from, 1, x_.c);
           } else {
             for (int64_t c = 0; c < x_.c; c++) to[c] = combine(kind, to[c], from[c]);
           }

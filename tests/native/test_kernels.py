@@ -15,6 +15,7 @@ from support.bbm_files import (
     BITS,
     CONV,
     DWCONV,
+    EXPAND,
     FLOAT_FILTERS,
     MAP,
     BbmFile,
@@ -231,3 +232,48 @@ def test_epilogue_is_the_same_bits_everywhere(
     got = native_engine.execute([engine], bbm.write(tmp_path / "m.bbm"), [x, residual, factor], isa, 2)
     np.testing.assert_array_equal(got[: v.size].reshape(v.shape), v.astype(np.float32))
     np.testing.assert_array_equal(got[v.size :].reshape(z.shape), z.astype(np.float32))
+
+
+@pytest.mark.parametrize(("kind", "falling"), [(0, False), (1, False), (2, False), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(o=64, w=19, pad_value=0.0),
+        Case(o=24, h=5, w=9, n=2, pad_value=-1.0),
+        Case(o=80, c=40, h=7, w=7),
+        Case(o=96, groups=2, stride=2, h=9, w=9, pad_value=0.0),
+    ],
+    ids=str,
+)
+def test_bits_alone_are_those_of_the_floats(
+    tmp_path: Path, engine: Path, isa: str, case: Case, kind: int, falling: bool
+) -> None:
+    """Thresholds that results meet exactly; multipliers of either sign and 0; falling slopes."""
+    rng = np.random.default_rng(5)
+    x = rng.choice([-1.0, 1.0], (case.n, case.h, case.w, case.c)).astype(np.float32)
+    signs = rng.choice([-1, 1], (case.o, case.c // case.groups, case.kh, case.kw))
+    dot = convolve(x, signs, case, case.pad_value).astype(np.float32)
+    multiplier = (rng.normal(size=case.o) * (np.arange(case.o) % 5 > 0)).astype(np.float32)
+    bias, shift = rng.normal(size=(2, case.o)).astype(np.float32)
+    slope = rng.uniform(-1 if falling else 0, 1, case.o).astype(np.float32)
+    v = activation(dot * multiplier + bias, kind, slope, shift)
+    pixels = v.reshape(-1, case.o)
+    threshold = pixels[rng.integers(len(pixels), size=case.o), np.arange(case.o)]
+    threshold[::7] = np.nextafter(threshold[::7], np.float32(np.inf))
+    direction = rng.choice([-1.0, 1.0], case.o).astype(np.float32)
+
+    bbm = BbmFile()
+    xi, s = bbm.tensor(x.shape), bbm.tensor(x.shape, BITS, case.groups)
+    t, y = bbm.tensor(v.shape, BITS), bbm.tensor(v.shape)
+    bbm.operator(MAP, {0: xi, 9: bbm.channels(np.zeros(case.c, np.float32))}, {1: s})
+    dims = (case.o, case.kh, case.kw, case.c // case.groups)
+    inputs = {0: s, 1: bbm.constant(binary_filters(signs, case.groups), dims, BINARY_FILTERS, case.groups)}
+    constants = {2: multiplier, 3: bias, 9: threshold, 10: direction}
+    if kind == 3:
+        constants |= {6: slope, 7: shift, 8: -shift}
+    inputs |= {slot: bbm.channels(array) for slot, array in constants.items()}
+    bbm.operator(BCONV, inputs, {1: t}, {**geometry(case), 9: kind}, {0: case.pad_value, 1: -1.0, 2: 1.0})
+    bbm.operator(EXPAND, {0: t}, {0: y})
+    bbm.inputs, bbm.outputs = [xi], [y]
+    got = native_engine.execute([engine], bbm.write(tmp_path / "m.bbm"), [x], isa, 2)
+    np.testing.assert_array_equal(got.reshape(v.shape), steps(v, threshold, direction))
