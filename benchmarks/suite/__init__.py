@@ -15,4 +15,6 @@
     aarch64      what can be said of ARM without one
     machine      the machine and what else it did meanwhile
     markdown     tables (pure)
+    tables       what was measured of networks, as tables (pure)
+    sections     the parts of the report
 """

@@ -71,11 +71,15 @@ def show(bars: Sequence[Bar]) -> str:
     return table(("what", "measured", "bar", "verdict"), rows, left=4)
 
 
+def _native(isa: str) -> str:
+    return f"native ({isa})" if isa else NATIVE
+
+
 def larq_bars(measured: Measured, model: str, threads: Sequence[int], isa: str = "") -> list[Bar]:
     """Larq's time over ours, DoReFa."""
     return [
         _bar(
-            f"Larq over native, {model} {YARDSTICK}, {_threads(count)}",
+            f"Larq over {_native(isa)}, {model} {YARDSTICK}, {_threads(count)}",
             measured,
             [Case(LARQ, model, YARDSTICK, count)],
             [Case(NATIVE, model, YARDSTICK, count, isa)],
@@ -97,7 +101,7 @@ def float_bars(measured: Measured, model: str, threads: Sequence[int], isa: str 
         best = fastest(known) if known else ""
         rival = next((case for case in rivals if str(case) == best), rivals[0])
         own = [Case(NATIVE, model, FP32, count, isa)]
-        what = f"native over {rival.library}, {model} {rival.variant}, {_threads(count)}"
+        what = f"{_native(isa)} over {rival.library}, {model} {rival.variant}, {_threads(count)}"
         bars.append(_bar(what, measured, own, [rival], OVER_FLOAT_LIBRARIES))
     return bars
 
@@ -106,7 +110,7 @@ def own_float_bars(measured: Measured, model: str, threads: Sequence[int], isa: 
     """Our fp32's time over ours binarized."""
     return [
         _bar(
-            f"native fp32 over native {YARDSTICK}, {model}, {_threads(count)}",
+            f"{_native(isa)} fp32 over {YARDSTICK}, {model}, {_threads(count)}",
             measured,
             [Case(NATIVE, model, FP32, count, isa)],
             [Case(NATIVE, model, YARDSTICK, count, isa)],
@@ -121,14 +125,16 @@ def ceiling_bars(measured: Measured, model: str, isa: str = "") -> list[Bar]:
     """The whole network's time over the sum of its layers' ceilings, one thread."""
     ceilings = [Case(kind, model, YARDSTICK, 1, isa) for kind in (POPCOUNT, FMA)]
     own = [Case(NATIVE, model, YARDSTICK, 1, isa)]
-    return [_bar(f"native {YARDSTICK} over the ceilings, {model}", measured, own, ceilings, OVER_CEILINGS)]
+    return [
+        _bar(f"{_native(isa)} {YARDSTICK} over the ceilings, {model}", measured, own, ceilings, OVER_CEILINGS)
+    ]
 
 
 def variant_bars(measured: Measured, model: str, threads: Sequence[int], isa: str = "") -> list[Bar]:
     """ReActNet's and XNOR++'s time over DoReFa's."""
     return [
         _bar(
-            f"native {variant} over native {YARDSTICK}, {model}, {_threads(count)}",
+            f"{_native(isa)} {variant} over {YARDSTICK}, {model}, {_threads(count)}",
             measured,
             [Case(NATIVE, model, variant, count, isa)],
             [Case(NATIVE, model, YARDSTICK, count, isa)],

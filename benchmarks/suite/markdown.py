@@ -23,6 +23,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (headers, rule, *rows))
 
 
+def joined(parts: Sequence[str]) -> str:
+    """Paragraphs; empty ones are left out."""
+    return "\n\n".join(part for part in parts if part)
+
+
 def milliseconds(value: Estimate, scale: float = NS_PER_MS) -> str:
     """``median (lowest–highest block) minimum`` of an estimate in ns."""
     median, low, high, least = (v / scale for v in (value.median, value.low, value.high, value.minimum))

@@ -28,12 +28,6 @@ class Measured:
     kernels: dict[Case, str | None] = field(default_factory=dict)
     missing: dict[Case, str] = field(default_factory=dict)
 
-    def add(self, other: Measured) -> None:
-        """Take in what was measured of other cases."""
-        self.blocks |= other.blocks
-        self.kernels |= other.kernels
-        self.missing |= other.missing
-
 
 def order(cases: Sequence[Case], round_: int) -> Iterator[Case]:
     """The order of one round. Pure.

@@ -6,16 +6,15 @@ block share what disturbed them; ratios are taken within a round, where both sid
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from bibench_deploy.runners.statistics import order_interval
 
 #: Round → the latencies (ns) that a case had in it.
 Blocks = Mapping[int, Sequence[float]]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,8 @@ def ratio(over: Blocks, under: Blocks) -> Ratio:
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Confidence interval of the median; the range where the values are too few for one."""
-    found = stats.quantile_test(values, q=0, p=0.5).confidence_interval(CONFIDENCE)
-    low = min(values) if math.isnan(found.low) else float(found.low)
-    high = max(values) if math.isnan(found.high) else float(found.high)
-    return low, high
+    found = order_interval(values)
+    return (found.low, found.high) if found else (min(values), max(values))
 
 
 def fastest(candidates: Mapping[str, Blocks]) -> str:
