@@ -1,0 +1,200 @@
+"""Which algorithm and engine to take on a device, from what was measured there or what the paper printed. Pure.
+
+Accuracies are comparable within one network on one data set only, so there is one answer for each of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bibench_deploy.tracks.tables import FULL_PRECISION, ORDER, Tables
+
+if TYPE_CHECKING:
+    from bibench_deploy.results import Row
+
+#: "BNN and DoReFa have [...] the exact same true computation efficiency when deployed" (BiBench, section
+#: 5.2.3): the paper measures one network for all algorithms whose factors fold into the normalization.
+SAME_AS_BNN = ("bnn", "dorefa", "bireal", "recu", "fda")
+#: Which of the paper's accuracies stands for a network that it measured on chips.
+PUBLISHED_DATA: Mapping[str, str] = {"ResNet18": "ImageNet", "ResNet34": "CIFAR10", "VGG-Small": "CIFAR10"}
+PUBLISHED = "BiBench, Tables 17-20"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a network on the device.
+
+    Attributes:
+        algorithm: or fp32.
+        latency_ms: median.
+        size_bytes: of the artefact; None where it is not known.
+        accuracy: percent on the data set; None where it is not known.
+        measured: on the user's device; else printed in the paper.
+        trusted: whether the latency may be compared: a stable measurement, or a printed one.
+        rests_on: in words, what the figures come from.
+    """
+
+    network: str
+    dataset: str | None
+    algorithm: str
+    engine: str
+    threads: int
+    latency_ms: float
+    size_bytes: int | None
+    accuracy: float | None
+    measured: bool
+    trusted: bool
+    rests_on: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is asked for; None for no limit."""
+
+    latency_ms: float | None = None
+    size_bytes: float | None = None
+
+    def allow(self, candidate: Candidate) -> bool:
+        """Whether a candidate keeps within them; a size that is not known does not."""
+        if self.latency_ms is not None and candidate.latency_ms > self.latency_ms:
+            return False
+        if self.size_bytes is None:
+            return True
+        return candidate.size_bytes is not None and candidate.size_bytes <= self.size_bytes
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer for one network on one data set.
+
+    Attributes:
+        choice: None where nothing keeps within the limits.
+        others: what else keeps within them and is not worse in everything, best accuracy first.
+        fastest: of all binarized ones, for an answer that is no.
+        full_precision: the fastest one; None where nothing is known of it.
+    """
+
+    network: str
+    dataset: str | None
+    choice: Candidate | None
+    others: tuple[Candidate, ...]
+    fastest: Candidate
+    full_precision: Candidate | None
+
+
+def measured(rows: Iterable[Row]) -> list[Candidate]:
+    """Candidates from the store: the last row of each artefact with each number of threads, verified ones only."""
+    from bibench_deploy.runners.timing import summarise
+
+    last: dict[tuple[str, str, int], Row] = {}
+    for row in rows:
+        if row.state == "measured" and row.verified and row.verified_on_device is not False:
+            key = (row.sha256, row.engine, row.threads)
+            if key not in last or row.measured_at > last[key].measured_at:
+                last[key] = row
+    return [
+        Candidate(
+            network=row.architecture or row.model,
+            dataset=row.dataset,
+            algorithm=row.algorithm,
+            engine=row.engine,
+            threads=row.threads,
+            latency_ms=summarise(row.samples_ns).median_ms,
+            size_bytes=row.size_bytes,
+            accuracy=None if row.accuracy is None else 100 * row.accuracy,
+            measured=True,
+            trusted=row.verdict in (None, "stable"),
+            rests_on=f"measured on {row.device}, {row.measured_at:%Y-%m-%d}",
+        )
+        for row in last.values()
+    ]
+
+
+def published(chip: str, tables: Tables) -> list[Candidate]:
+    """Candidates from the paper's tables for one of its chips."""
+    accuracies = {
+        (row.task, row.architecture, row.algorithm): row.accuracy
+        for row in tables.accuracy
+        if not row.subtask
+    }
+    found = []
+    for row in tables.latency:
+        if row.device != chip:
+            continue
+        dataset = PUBLISHED_DATA[row.architecture]
+        for algorithm in SAME_AS_BNN if row.variant == "bnn" else (row.variant,):
+            found.append(
+                Candidate(
+                    network=row.architecture.lower(),
+                    dataset=dataset,
+                    algorithm=algorithm,
+                    engine=row.library,
+                    threads=row.threads,
+                    latency_ms=row.latency_ms,
+                    size_bytes=None,
+                    accuracy=accuracies.get((dataset, row.architecture, algorithm)),
+                    measured=False,
+                    trusted=True,
+                    rests_on=PUBLISHED,
+                )
+            )
+    return found
+
+
+def recommend(candidates: Sequence[Candidate], limits: Limits) -> list[Recommendation]:
+    """One recommendation for each network and data set, measured networks first."""
+    groups: dict[tuple[bool, str, str | None], list[Candidate]] = {}
+    for candidate in candidates:
+        key = (not candidate.measured, candidate.network, candidate.dataset)
+        groups.setdefault(key, []).append(candidate)
+    ordered = sorted(groups, key=lambda key: (key[0], key[1], key[2] or ""))
+    answers = (_answer(groups[key], limits) for key in ordered)
+    return [answer for answer in answers if answer is not None]
+
+
+def _answer(group: Sequence[Candidate], limits: Limits) -> Recommendation | None:
+    """None where the network was not binarized."""
+    binarized = [candidate for candidate in group if candidate.algorithm != FULL_PRECISION]
+    if not binarized:
+        return None
+    full = [candidate for candidate in group if candidate.algorithm == FULL_PRECISION]
+    fastest, fastest_full = _fastest(binarized), _fastest(full)
+    assert fastest is not None
+    front = sorted(_front([candidate for candidate in binarized if limits.allow(candidate)]), key=_preference)
+    choice = front[0] if front else None
+    return Recommendation(fastest.network, fastest.dataset, choice, tuple(front[1:]), fastest, fastest_full)
+
+
+def _fastest(candidates: Sequence[Candidate]) -> Candidate | None:
+    return min(candidates, key=lambda candidate: candidate.latency_ms, default=None)
+
+
+def _preference(candidate: Candidate) -> tuple[bool, float, float, int, int]:
+    """Best accuracy, then latency, then fewest threads; what can't be trusted goes last."""
+    order = ORDER.index(candidate.algorithm) if candidate.algorithm in ORDER else len(ORDER)
+    return (
+        not candidate.trusted,
+        -(candidate.accuracy or 0.0),
+        candidate.latency_ms,
+        candidate.threads,
+        order,
+    )
+
+
+def _front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that no other beats in latency, size and accuracy at once (the Pareto front)."""
+    return [one for one in candidates if not any(_beats(other, one) for other in candidates)]
+
+
+def _beats(a: Candidate, b: Candidate) -> bool:
+    if b.trusted and not a.trusted:
+        return False
+    return _costs(a) != _costs(b) and all(x <= y for x, y in zip(_costs(a), _costs(b), strict=True))
+
+
+def _costs(candidate: Candidate) -> tuple[float, float, float]:
+    """The smaller the better; what is not known is the worst."""
+    size = float("inf") if candidate.size_bytes is None else float(candidate.size_bytes)
+    return candidate.latency_ms, size, -(candidate.accuracy or 0.0)
