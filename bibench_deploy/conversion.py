@@ -29,7 +29,7 @@ from bibench_deploy.errors import InputError, MissingExtraError, NotDeployableEr
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
 from bibench_deploy.files import make_folder, write_atomically
 from bibench_deploy.graph import BinaryGraph, steps
-from bibench_deploy.runners.session import opener
+from bibench_deploy.runners.session import executed_by, opener
 
 Progress = Callable[[str], None]
 
@@ -170,7 +170,13 @@ def _artefact(
         raise NotDeployableError(error.message, where=where, remedy=error.remedy) from error
     progress(f"{graph.source.name}: verifying the {engine.name} artefact ({variant})")
     verification = verify(
-        graph, emitted, opener(engine.name), random_rows(graph), evaluation.batches, evaluation.labels
+        graph,
+        emitted,
+        opener(engine.name),
+        random_rows(graph),
+        evaluation.batches,
+        evaluation.labels,
+        executed_by(engine.name),
     )
     stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"

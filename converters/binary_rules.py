@@ -10,8 +10,20 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Step, is_binarize, is_binary_layer
 
-from .findings import Change, Context, Finding, Note, Reason, by, layer_reason, number, shape, size
-from .kernel_limits import affine_findings, kernel_findings
+from .findings import (
+    Change,
+    Context,
+    Finding,
+    Note,
+    Reason,
+    by,
+    flattened_map,
+    layer_reason,
+    number,
+    shape,
+    size,
+)
+from .kernel_limits import depth_findings, kernel_findings, map_findings
 from .sign_zero import zero_is_common
 
 _BIT_WORD = 128  # daBNN pads each filter to whole 128-bit registers
@@ -27,8 +39,9 @@ def binary_findings(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
         yield from _padding(layer, context)
         yield from kernel_findings(layer, context)
     else:
-        yield from _linear_rank(layer, context)
-    yield from affine_findings(layer, context)
+        yield from _linear(layer, context)
+    if _varies(layer.bias) or _pad_how(layer, context) == "border-constant":
+        yield from map_findings(layer, context)
 
 
 def _varies(array: npt.NDArray[np.float32]) -> bool:
@@ -96,7 +109,18 @@ def _sign(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
             )
     for binarize in binarizes:
         step = Step.of(binarize)
-        if step.mean_shift and not context.capabilities.factors.mean_shift:
+        yield from _read_as_values(layer, binarize, between, context)
+        yield from _shift_within_a_channel(layer, binarize, context)
+        factors = context.capabilities.factors
+        if step.mean_shift and factors.mean_shift_absorbed:
+            yield Note(
+                binarize.name or "",
+                layer.name,
+                "mean-shift-absorbed",
+                f"{context.title} takes no mean shift by itself; the shift is left in the stream that the sign "
+                "reads and taken back in the next bias (an Affine more where there is none)",
+            )
+        elif step.mean_shift and not factors.mean_shift:
             yield Reason(
                 node=binarize.name or "",
                 layer=layer.name,
@@ -106,6 +130,52 @@ def _sign(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
             )
         if step.at_threshold == 0:
             yield from _sign_of_zero(layer, binarize, context)
+
+
+def _read_as_values(
+    layer: BinaryLayer, binarize: ir.Node, between: list[ir.Node], context: Context
+) -> Iterator[Finding]:
+    """Signs that something else reads than binary layers and what leads to them."""
+    binary = context.capabilities.binary
+    if binary.signs_are_values:
+        return
+    signs = binarize.outputs[0]
+    strangers = [
+        user.op_type
+        for user in signs.consumers()
+        if not is_binary_layer(user)
+        and user not in between
+        and user.op_type not in binary.between_sign_and_layer
+    ]
+    if signs.is_graph_output() or strangers:
+        what = f"{strangers[0]} reads" if strangers else "the model gives out"
+        yield Reason(
+            node=binarize.name or "",
+            layer=layer.name,
+            code="operator-between",
+            message=f"{what} the signs themselves; {context.title} has them inside binary layers alone",
+            remedy="let it read what is in front of the sign",
+        )
+
+
+def _shift_within_a_channel(layer: BinaryLayer, binarize: ir.Node, context: Context) -> Iterator[Finding]:
+    """A threshold or direction a feature of a flattened map, where the map is not moved."""
+    if not context.capabilities.operators.conditions.flatten_only:
+        return
+    source = flattened_map(binarize.inputs[0])
+    if source is None:
+        return
+    channels, area = source[0], size(source[1:])
+    for array in (Step.of(binarize).threshold, Step.of(binarize).direction):
+        if array.size == channels * area and _varies(array.reshape(channels, area)):
+            yield Reason(
+                node=binarize.name or "",
+                layer=layer.name,
+                code="mean-shift",
+                message=f"its sign's shift varies over the flattened map of {by(source[1:])}; "
+                f"{context.title} takes one a channel",
+                remedy="put the sign in front of the flattening",
+            )
 
 
 def _sign_of_zero(layer: BinaryLayer, binarize: ir.Node, context: Context) -> Iterator[Finding]:
@@ -160,15 +230,17 @@ def _form(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
             message=f"has dilation {by(layer.dilations)}; {context.title} computes dilation 1 only",
             remedy="train with dilation 1",
         )
-    if binary.square_only and len(set(kernel)) > 1:
-        yield layer_reason(
-            layer,
-            code="kernel",
-            message=f"its kernel is {by(kernel)}; {context.title} is right for square kernels only",
-            remedy="train with a square kernel",
-        )
+    for what, sizes in (("kernel", kernel), ("stride", layer.strides)):
+        if binary.square_only and len(set(sizes)) > 1:
+            yield layer_reason(
+                layer,
+                code="kernel",
+                message=f"its {what} is {by(sizes)}; {context.title} is right for square {what}s only",
+                remedy=f"train with a square {what}",
+            )
     spatial = shape(layer.node.inputs[0])[2:]
-    if binary.square_only and len(set(spatial)) > 1 and size(kernel) > 1:
+    moves = size(kernel) > 1 or size(layer.strides) > 1 or layer.pad_value is not None
+    if binary.square_only and len(set(spatial)) > 1 and moves:
         yield layer_reason(
             layer,
             code="square-map",
@@ -224,7 +296,14 @@ def _padding(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
         yield Note(node, layer.name, "padding", form.note)
 
 
-def _linear_rank(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
+def _pad_how(layer: BinaryLayer, context: Context) -> str:
+    """How a layer's padding is computed; empty without padding."""
+    value = layer.pad_value
+    form = None if value is None else context.capabilities.binary.pad_form(value)
+    return form.how if form is not None else ""
+
+
+def _linear(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
     rank = len(shape(layer.node.inputs[0]))
     ranks = context.capabilities.binary.linear_ranks
     if rank not in ranks:
@@ -235,6 +314,17 @@ def _linear_rank(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
             + " and ".join(f"{each}-D" for each in ranks),
             remedy="reshape so that the layer sees (N, C)",
         )
+        return
+    source = flattened_map(layer.node.inputs[0])
+    if context.capabilities.binary.square_only and source is not None and len(set(source[1:])) > 1:
+        yield layer_reason(
+            layer,
+            code="square-map",
+            message=f"it reads a flattened map of {by(source[1:])}; {context.title} is wrong on maps that are "
+            "not square",
+            remedy="crop or resize the model's input to a square, or pool globally",
+        )
+    yield from depth_findings(layer, context)
 
 
 def is_part_of_binary_layer(node: ir.Node) -> bool:

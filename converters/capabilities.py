@@ -38,6 +38,8 @@ class Factors(_Data):
     folds_batch_norm: bool
     activation_rescaling: bool
     mean_shift: bool
+    #: Not a column of Table 4: the emitter leaves the stream shifted and takes the shift back in later biases.
+    mean_shift_absorbed: bool = False
 
 
 class Sign(_Data):
@@ -94,6 +96,10 @@ class Binary(_Data):
     groups_note: str = ""
     padding: tuple[PadForm, ...]
     direct: tuple[Direct, ...] = ()
+    widens: bool = (
+        False  # the emitter takes inputs twice, or adds dummy filters, where a direct kernel demands it
+    )
+    signs_are_values: bool = True  # operators other than binary layers may read signs
     gemm: Gemm | None = None
 
     def pad_form(self, value: float) -> PadForm | None:
@@ -120,8 +126,6 @@ class Conditions(_Data):
     row_multiple: int = 1
     row_operators: tuple[str, ...] = ()
     pool_channel_multiple: int = 1
-    element_multiple: int = 1
-    element_operators: tuple[str, ...] = ()
     concat_inputs: int | None = None
     concat_equal_channels: bool = False
     concat_channel_axis: bool = False

@@ -39,12 +39,14 @@ NoteCode = Literal[
     "emulated-operator",
     "group",
     "looks-binary",
+    "mean-shift-absorbed",
     "no-conversion-yet",
     "padding",
     "planned",
     "sign-zero",
     "spatial-bias",
     "threads",
+    "widened",
 ]
 AllowKey = Literal["padding", "sign-zero"]
 
@@ -133,6 +135,16 @@ def shape(value: ir.Value | None) -> tuple[int, ...]:
             remedy="export the model with fixed sizes, all but the batch",
         )
     return tuple(dim for dim in dims if isinstance(dim, int))
+
+
+def flattened_map(value: ir.Value | None) -> tuple[int, ...] | None:
+    """(C, H, W) of the map that a (N, C·H·W) value is the flattening of; None for anything else."""
+    while value is not None and len(shape(value)) == 2:
+        producer = value.producer()
+        if producer is None or producer.op_type in ("Gemm", "MatMul", "BinaryLinear"):
+            return None
+        value = next((each for each in producer.inputs if each is not None and not is_constant(each)), None)
+    return shape(value)[1:] if value is not None and len(shape(value)) == 4 else None
 
 
 def is_constant(value: ir.Value | None) -> bool:

@@ -9,7 +9,20 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import is_binarize, is_binary_layer
 
-from .findings import Code, Context, Finding, Note, Reason, by, integer, ints, is_constant, shape, size
+from .findings import (
+    Code,
+    Context,
+    Finding,
+    Note,
+    Reason,
+    by,
+    flattened_map,
+    integer,
+    ints,
+    is_constant,
+    shape,
+    size,
+)
 
 _POOLS = ("MaxPool", "AveragePool")
 _GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool")
@@ -102,6 +115,10 @@ def _window(node: ir.Node, context: Context, kernel: tuple[int, ...]) -> Iterato
             f"its kernel is {by(kernel)}; {context.title} is right for square kernels only",
             "train with a square kernel",
         )
+    strides = ints(node, "strides", (1,))
+    if conditions.square_only and len(set(strides)) > 1 and len(set(kernel)) == 1:
+        message = f"its stride is {by(strides)}; {context.title} is right for square strides only"
+        yield _reason(node, context, "kernel", message, "train with a square stride")
     if conditions.symmetric_padding_only and len(set(_pads(node, kernel))) > 1:
         yield _reason(
             node,
@@ -110,7 +127,7 @@ def _window(node: ir.Node, context: Context, kernel: tuple[int, ...]) -> Iterato
             f"pads {_pads(node, kernel)}; {context.title} pads all sides alike",
             "train with the same padding on all sides",
         )
-    if size(kernel) > 1:
+    if size(kernel) > 1 or size(strides) > 1 or any(_pads(node, kernel)):
         yield from _square_map(node, context)
 
 
@@ -171,6 +188,16 @@ def _matrix(node: ir.Node, context: Context) -> Iterator[Finding]:
         return
     if len(shape(node.inputs[0])) != 2 or integer(node, "transA", 0):
         yield _form(node, context, "on anything but (N, C)", "reshape so that the layer sees (N, C)")
+        return
+    source = flattened_map(node.inputs[0])
+    if context.capabilities.operators.conditions.square_only and source and len(set(source[1:])) > 1:
+        yield _reason(
+            node,
+            context,
+            "square-map",
+            f"it reads a flattened map of {by(source[1:])}; {context.title} is wrong on maps that are not square",
+            "crop or resize the model's input to a square, or pool globally",
+        )
 
 
 def _arithmetic(node: ir.Node, context: Context) -> Iterator[Finding]:
@@ -263,25 +290,24 @@ def _concat(node: ir.Node, context: Context) -> Iterator[Finding]:
 
 
 def _multiples(node: ir.Node, context: Context) -> Iterator[Finding]:
-    """Rows and tensors that must fill whole vectors."""
+    """Rows that must fill whole vectors: of what is read and of what is written."""
     conditions = context.capabilities.operators.conditions
-    dims = shape(node.outputs[0])
     name = "Affine" if _is_affine(node) else node.op_type
-    row = (dims[1] * dims[-1] if len(dims) > 2 else dims[-1]) if dims else 1
-    # An Affine or pool on a single number is exempt.
-    rows = name in conditions.row_operators and row % conditions.row_multiple and row != 1
-    whole = name in conditions.element_operators and size(dims) % conditions.element_multiple
-    if not (rows or whole):
+    if name not in conditions.row_operators:
         return
-    multiple = conditions.row_multiple if rows else conditions.element_multiple
-    amount = f"rows of {row}" if rows else f"{size(dims)}"
-    yield _reason(
-        node,
-        context,
-        "channel-multiple",
-        f"works on {amount} numbers; {context.title}'s {name} needs multiples of {multiple}",
-        f"train with channels in multiples of {multiple}",
-    )
+    multiple = conditions.row_multiple
+    for dims in (shape(node.inputs[0]), shape(node.outputs[0])):
+        row = (dims[1] * dims[-1] if len(dims) > 2 else dims[-1]) if dims else 1
+        # A single number is exempt.
+        if row % multiple and size(dims) != 1:
+            yield _reason(
+                node,
+                context,
+                "channel-multiple",
+                f"works on rows of {row} numbers; {context.title}'s {name} needs multiples of {multiple}",
+                f"train with channels in multiples of {multiple}",
+            )
+            return
 
 
 def _is_affine(node: ir.Node) -> bool:

@@ -83,6 +83,7 @@ class Verification:
             compared together with the layer behind them.
         random, data: question 3 on random inputs and on the user's.
         reference: what executed the model that the artefact was compared with.
+        by: what executed the artefact: the "engine", or a "semantic model" of it where it can't run.
     """
 
     problem: str | None
@@ -93,6 +94,7 @@ class Verification:
     random: EndToEnd
     data: EndToEnd | None = None
     reference: str = "onnxruntime"
+    by: str = "engine"
     tolerances: Mapping[str, float] = field(
         default_factory=lambda: {"piece": PIECE_TOLERANCE, "row": ROW_TOLERANCE}
     )
@@ -106,6 +108,7 @@ class Verification:
         """For the manifest and ``--json``."""
         return {
             "reference": self.reference,
+            "by": self.by,
             "problem": self.problem,
             "graph_values_compared": len(self.graph),
             "engine_values_compared": len(self.layers),
@@ -125,6 +128,7 @@ def verify(
     rows: Sequence[Arrays],
     data: Sequence[Arrays] = (),
     labels: npt.NDArray[np.integer[Any]] | None = None,
+    by: str = "engine",
 ) -> Verification:
     """Compare an artefact with its model.
 
@@ -133,6 +137,7 @@ def verify(
         opener: executes artefacts of this engine.
         rows: random inputs, data: the user's; each entry is one batch of the model, by input name.
         labels: of the data's rows, for accuracy.
+        by: what the opener executes artefacts with, see ``Verification``.
     """
     reference = session(graph.source.proto, threads=2)
     outputs = [view.name for view in emitted.outputs]
@@ -156,7 +161,7 @@ def verify(
     covered = sum(1 for piece in in_engine if piece.layer in set(layer_of.values()))
     problem = _problem(in_graph, in_engine, random, real, bool(in_engine))
     return Verification(
-        problem, tuple(in_graph), tuple(in_engine), covered, len(graph.binary_layers), random, real
+        problem, tuple(in_graph), tuple(in_engine), covered, len(graph.binary_layers), random, real, by=by
     )
 
 

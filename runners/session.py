@@ -21,6 +21,8 @@ from .workspace import Artefact, read_artefact
 # As many as ``fastest_kernel`` takes by itself.
 FIRST_LOOK_ROUNDS = 3
 MOST_SETTLING_ROUNDS = 200
+#: Engines without a library for this machine.
+_MODELLED = frozenset({"dabnn"})
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,16 @@ def opener(
     return run
 
 
+def executed_by(engine: str) -> str:
+    """What executes an engine's artefacts on this machine: the engine, or a model of what it computes."""
+    return "semantic model" if engine in _MODELLED else "engine"
+
+
+def is_timed_here(engine: str) -> bool:
+    """Whether this machine can measure an engine: the time of a model of it says nothing."""
+    return engine not in _MODELLED
+
+
 def settling_rounds(fastest_ms: Mapping[str, float], settle_ms: float) -> int:
     """How often each kernel is timed again until the choice stands.
 
@@ -166,6 +178,10 @@ def _runner(
         from .native_engine import NativeSession
 
         return partial(NativeSession, progress=_say)
+    if engine == "dabnn":
+        from .dabnn import DabnnSession
+
+        return DabnnSession
     raise ArtefactError(
         f"this version can't execute artefacts of the engine '{engine}'",
         remedy="execute it with the version that made it",

@@ -35,18 +35,25 @@ def test_what_comes_back(tmp_path: Path) -> None:
     found = convert(model, tmp_path / "out", ["larq", "dabnn", "larq"], progress=told.append)
     assert found.graph is not None
     assert [layer.name for layer in found.graph.binary_layers] == ["net.0", "net.1"]
-    assert [artefact.manifest.variant for artefact in found.artefacts] == ["dorefa|bireal|recu|fda", "fp32"]
+    variants = [(artefact.manifest.engine, artefact.manifest.variant) for artefact in found.artefacts]
+    both = ("dorefa|bireal|recu|fda", "fp32")
+    assert variants == [(engine, variant) for engine in ("larq", "dabnn") for variant in both]
     for artefact in found.artefacts:
         assert artefact.path.read_bytes()
         assert manifest_path(artefact.path).is_file()
         assert artefact.verification.ok
         assert artefact.manifest.verified
-    assert [refusal.engine for refusal in found.refused] == ["dabnn"]
+    executed = {artefact.manifest.engine: artefact.verification.by for artefact in found.artefacts}
+    assert executed == {"larq": "engine", "dabnn": "semantic model"}
+    assert found.refused == ()
     assert told[0] == "reading net.onnx"
     assert any("twin" in message for message in told)
     document = as_json(found)
     assert [entry["path"] for entry in document["artefacts"]] == [str(a.path) for a in found.artefacts]
-    assert document["refused"][0]["engine"] == "dabnn"
+    assert [entry["verification"]["by"] for entry in document["artefacts"]] == [
+        *["engine"] * 2,
+        *["semantic model"] * 2,
+    ]
 
 
 def test_without_names_every_engine_is_asked(tmp_path: Path) -> None:

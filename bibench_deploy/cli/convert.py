@@ -152,8 +152,13 @@ def _print_artefact(artefact: Artefact) -> None:
     pieces = [*found.graph, *found.layers]
     largest = max((piece.relative for piece in pieces), default=0.0)
     inner = f"{len(pieces)} inner values agree with {found.reference} to {largest:.1e}; " if pieces else ""
+    by = (
+        ""
+        if found.by == "engine"
+        else f" (executed by a {found.by} of {manifest.engine}, not by its library)"
+    )
     out.print(
-        f"    verified: {inner}{found.random.within:.0%} of {found.random.rows} random rows "
+        f"    verified{by}: {inner}{found.random.within:.0%} of {found.random.rows} random rows "
         f"are within {found.tolerances['row']:g} of {found.reference}"
     )
     if found.data is not None:

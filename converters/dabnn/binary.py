@@ -71,7 +71,7 @@ def _layer(low: Lowering, layer: BinaryLayer, signs: Doubles, stride: int, pad: 
     filters, _, kernel, other = signs.shape
     if kernel != other:
         raise refusal(node, f"its kernel is {kernel}×{other}; daBNN is right for square kernels only")
-    bits = bits_of(low, _signs_in(low, node))
+    bits = bits_of(low, _signs_in(low, node), layer.pad_value)
     how = [*bits.how]
     weights = signs * bits.reach[None, :, None, None]
     height, width, _ = bits.blob.shape
@@ -103,7 +103,7 @@ def _layer(low: Lowering, layer: BinaryLayer, signs: Doubles, stride: int, pad: 
     scale, shift = np.full(filters, -2.0 / times), np.full(filters, float(depth))
     dot = Dot(multiplier[:, 0].copy(), bias.astype(np.float32), depth)
     low.put(node.outputs[0], Held(counts, scale, shift, border, dot))
-    low.forms[layer.name] = ", ".join(how) or "as it is"
+    low.forms[layer.name] = ", ".join(how) or "no padding"
     low.binary.append(layer.name)
 
 

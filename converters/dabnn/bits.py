@@ -34,12 +34,16 @@ class Bits:
     how: tuple[str, ...] = ()
 
 
-def bits_of(low: Lowering, value: ir.Value) -> Bits:
-    """The blob whose bits are a value that is ±1; an Affine runs where it is not in that state yet."""
+def bits_of(low: Lowering, value: ir.Value, pad: float | None) -> Bits:
+    """The blob whose bits are a value that is ±1; an Affine runs where it is not in that state yet.
+
+    Args:
+        pad: what its reader pads, in ±1 terms; None for nothing.
+    """
     step = low.signs[value]
     held = low.held[step.source]
     at = np.full(held.channels, step.at_threshold)
-    upright = orientation(value, step.direction, at)
+    upright = orientation(pad, step.direction, at)
     if held.dot is not None and is_read_by_steps_alone(step.source):
         return _counted(low, step, held, held.dot, upright)
     return _stepped(low, step, upright)

@@ -22,7 +22,7 @@ from .bits import bits_of
 from .dab import Kind
 from .holding import Blob, Doubles, Held
 from .lowering import Lowering, Signs
-from .wishes import Wish, wish
+from .wishes import UPRIGHT, Wish, wish
 
 _SQUARE = "daBNN is right for square kernels, strides and paddings only"
 
@@ -108,7 +108,7 @@ def max_pool(low: Lowering, node: ir.Node) -> None:
         raise refusal(node, "daBNN has neither dilated pools nor the places of maxima")
     value, out = operand(node, 0), node.outputs[0]
     if value in low.signs:
-        bits = bits_of(low, value)
+        bits = bits_of(low, value, UPRIGHT)
         if (bits.reach != 1).any():
             raise AssertionError("signs are maximized on the upright blob")
         blob = _pooled(low, node, bits.blob, Kind.MAX_POOL)

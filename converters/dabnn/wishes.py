@@ -64,7 +64,7 @@ def _of_reader(
         threshold = np.broadcast_to(step.threshold.astype(np.float64), (channels,))
         direction = np.broadcast_to(step.direction.astype(np.float64), (channels,))
         at = round(step.at_threshold)
-        return Wish(orientation(node.outputs[0], direction, np.full(channels, at)), threshold)
+        return Wish(orientation(_border(node.outputs[0]), direction, np.full(channels, at)), threshold)
     if node.op_type == "Add" and constant_operand(node) is None:
         later = _wish(low, node.outputs[0], channels, seen)
         return None if later is None else Wish(later.scale, np.zeros(channels))
@@ -87,26 +87,32 @@ def _of_reader(
     return Wish(later.scale * np.sign(factor), later.shift / factor)
 
 
-def orientation(signs: ir.Value, direction: Doubles, at_threshold: Doubles) -> Doubles:
+#: A maximum of signs takes an upright blob, as a border of −1 does.
+UPRIGHT = -1.0
+
+
+def orientation(pad: float | None, direction: Doubles, at_threshold: Doubles) -> Doubles:
     """Sign a channel of a blob whose bits serve a step: what decides is the border, then equality.
 
     The bits that the library pads are −1 in terms of the blob: of a layer that pads ±1 all is right by itself
     where the orientation fits. All else depends on the value at equality: 1 (x >= t) is exact on the negated
     blob, −1 (x > t) on the upright one.
+
+    Args:
+        pad: what the reader of the signs pads; None for nothing.
     """
-    pad = _border(signs)
     if pad is not None and abs(pad) == 1:
         return -pad * direction
     return np.where(at_threshold == -1, 1.0, -1.0)
 
 
 def _border(signs: ir.Value) -> float | None:
-    """What the binary layer behind a step pads; −1 where signs are maximized, since that takes an upright blob."""
+    """What the first reader of a step's signs pads."""
     for node in users(signs):
         if is_binary_layer(node):
             return BinaryLayer(node).pad_value
         if node.op_type == "MaxPool":
-            return -1.0
+            return UPRIGHT
         if node.op_type in ("Flatten", "Reshape", "Squeeze"):
             return _border(node.outputs[0])
     return None

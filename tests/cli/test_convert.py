@@ -125,8 +125,8 @@ def test_for_people(convert: Callable[..., Result], tmp_path: Path) -> None:
     assert "net: 2 binary layers" in text
     assert "2 binary operators" in text
     assert "verified: " in text
-    assert "dabnn" in text  # an engine that can't is named too
-    artefacts = {"net.larq.tflite", "net.native.bbm"}
+    assert "executed by a semantic model of dabnn, not by its library" in text
+    artefacts = {"net.larq.tflite", "net.native.bbm", "net.dabnn.dab"}
     beside = {f"{name}{suffix}" for name in artefacts for suffix in (".json", ".check.npz")}
     assert names(tmp_path / "out") == artefacts | beside
 

@@ -74,5 +74,5 @@ def test_verification_gets_the_artefact_by_its_bytes(tmp_path: Path) -> None:
 
 
 def test_an_engine_without_a_runner_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="'dabnn'"):
-        opener("dabnn")
+    with pytest.raises(ArtefactError, match="'other'"):
+        opener("other")
