@@ -164,7 +164,7 @@ class Inventory:
         mine = f"your inventory {self.path} has: {', '.join(self.entries) or 'none'}; "
         return InputError(
             f"unknown device '{name}'",
-            remedy=f"{mine}the profiles are: {', '.join([LOCAL, *sorted(profiles)])}; "
+            remedy=f"{mine}the profiles are: {', '.join(sorted(profiles))}; "
             "add yours with 'bibench-deploy devices add'",
         )
 
@@ -210,21 +210,24 @@ def parse_inventory(data: bytes, path: Path) -> Inventory:
             where=str(path),
             remedy=_REMEDY,
         )
-    inventory = Inventory(path)
-    entries = {name: read_entry(name, table, inventory.where(name)) for name, table in tables.items()}
-    return Inventory(path, {name: _located(entry, path.parent) for name, entry in entries.items()})
+    return Inventory(path, {name: read_entry(name, table, path) for name, table in tables.items()})
 
 
-def read_entry(name: str, table: object, where: str) -> HostEntry:
-    """One device's table.
+def read_entry(name: str, table: object, path: Path) -> HostEntry:
+    """One device's table in an inventory's file; its files' paths are made absolute.
 
     Raises:
         InputError: a name or a key that can't be.
     """
+    where = Inventory(path).where(name)
     check_name(name, where)
     if isinstance(table, dict) and "password" in table:
         raise InputError("a password has no place here", where=where, remedy=_NO_PASSWORDS)
-    return validated(HostEntry, table, what="device", where=where, remedy=_REMEDY)
+    entry = validated(HostEntry, table, what="device", where=where, remedy=_REMEDY)
+    files = {"key": entry.key, "known_hosts": entry.known_hosts}
+    return entry.model_copy(
+        update={key: path.parent / file.expanduser() for key, file in files.items() if file is not None}
+    )
 
 
 def check_name(name: str, where: str) -> None:
@@ -251,11 +254,3 @@ def split_names(values: Iterable[str]) -> tuple[str, ...]:
     if not all(names):
         raise InputError("an empty name in a list of devices or tags", remedy="write them as a,b,c")
     return tuple(dict.fromkeys(names))
-
-
-def _located(entry: HostEntry, folder: Path) -> HostEntry:
-    """The entry with its files' paths made absolute."""
-    paths = {"key": entry.key, "known_hosts": entry.known_hosts}
-    return entry.model_copy(
-        update={name: folder / path.expanduser() for name, path in paths.items() if path is not None}
-    )

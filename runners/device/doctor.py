@@ -113,7 +113,7 @@ def _work_folder(facts: DeviceFacts) -> Iterator[Finding]:
         yield Finding(
             "impossible" if folder.free_mib < LEAST_ROOM_MIB else "warning",
             "workdir-full" if folder.free_mib < LEAST_ROOM_MIB else "workdir-room",
-            f"{folder.free_mib:.0f} MiB are free in {where}",
+            f"only {folder.free_mib:.0f} MiB are free in {where}",
             "a model in full precision with its program takes 50 MiB and more",
             "free some space there ('bibench-deploy devices clean'), or " + elsewhere,
         )

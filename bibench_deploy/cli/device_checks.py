@@ -1,0 +1,182 @@
+"""``bibench-deploy devices probe`` and ``devices doctor``: what devices really are, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bibench_deploy.cli import console
+from bibench_deploy.cli.device_options import (
+    InventoryOption,
+    JsonOption,
+    NamesArgument,
+    NewHostKeyOption,
+    ProfilesOption,
+    TagOption,
+    chosen_devices,
+    missing_files,
+)
+from bibench_deploy.errors import DeviceError
+
+if TYPE_CHECKING:
+    from bibench_deploy.device_profiles import CoreType, Device
+    from bibench_deploy.runners.device.facts import DeviceFacts
+    from bibench_deploy.runners.device.finding import Finding
+    from bibench_deploy.runners.transport.base import Transport
+    from bibench_deploy.runners.transport.retry import Retry
+
+#: Exit code of the doctor when a device can't be used: device or infrastructure.
+CAN_NOT_RUN = 3
+
+
+def probe(
+    names: NamesArgument = None,
+    tag: TagOption = None,
+    accept_new_host_key: NewHostKeyOption = False,
+    inventory: InventoryOption = None,
+    profiles: ProfilesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read what devices really are: cores, clocks, memory, sensors; and where their profiles say otherwise."""
+    from bibench_deploy.cli.device_fact_views import print_facts_of
+    from bibench_deploy.device_profiles import load_cores
+    from bibench_deploy.runners.device.contradictions import contradictions
+
+    devices = chosen_devices(names or [], tag or [], inventory, profiles or [])
+    cores = load_cores(profiles or [])
+    rows: list[dict[str, Any]] = []
+    errors: list[DeviceError] = []
+    for device in devices:
+        try:
+            facts = _facts(device, cores, accept_new_host_key)
+        except DeviceError as error:
+            errors.append(error)
+            rows.append({"device": device.name, "profile": device.profile.id, "error": str(error)})
+            continue
+        found = contradictions(facts, device.profile, cores)
+        rows.append(
+            {
+                "device": device.name,
+                "profile": device.profile.id,
+                "facts": facts.model_dump(mode="json"),
+                "contradictions": [asdict(finding) for finding in found],
+            }
+        )
+        if not as_json:
+            print_facts_of(device, facts, console.stdout())
+            for finding in found:
+                console.warn(f"{device.name}: {finding.what}; {finding.why}")
+    if as_json:
+        console.print_json({"devices": rows})
+    for failure in errors[:-1]:
+        console.warn(str(failure))
+    if errors:
+        raise errors[-1]
+
+
+def doctor(
+    names: NamesArgument = None,
+    tag: TagOption = None,
+    accept_new_host_key: NewHostKeyOption = False,
+    inventory: InventoryOption = None,
+    profiles: ProfilesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would spoil a measurement on devices, or make a run impossible, and what to do about it.
+
+    Exit code 3 if a device can't be used at all; 0 with warnings alone.
+    """
+    from bibench_deploy.cli.device_fact_views import print_findings
+    from bibench_deploy.device_profiles import load_cores
+
+    devices = chosen_devices(names or [], tag or [], inventory, profiles or [])
+    cores = load_cores(profiles or [])
+    rows: list[dict[str, Any]] = []
+    for device in devices:
+        found = _examine(device, cores, accept_new_host_key)
+        usable = all(finding.severity != "impossible" for finding in found)
+        rows.append(
+            {
+                "device": device.name,
+                "profile": device.profile.id,
+                "usable": usable,
+                "findings": [asdict(finding) for finding in found],
+            }
+        )
+        if not as_json:
+            print_findings(device, found, console.stdout())
+    if as_json:
+        console.print_json({"devices": rows})
+    if not all(row["usable"] for row in rows):
+        raise typer.Exit(CAN_NOT_RUN)
+
+
+def _facts(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> DeviceFacts:
+    """
+    Raises:
+        DeviceError: the device can't be reached or did not answer.
+    """
+    from bibench_deploy.runners.device.probe import probe as ask
+
+    with _transport(device, accept_new_host_key) as transport:
+        return ask(transport, device.workdir, cores)
+
+
+def _transport(device: Device, accept_new_host_key: bool) -> AbstractContextManager[Transport]:
+    from bibench_deploy.device_profiles import LOCAL
+
+    if device.name == LOCAL:
+        from bibench_deploy.runners.transport.local import LocalTransport
+
+        return LocalTransport()
+    from bibench_deploy.runners.transport.link import SshOptions
+    from bibench_deploy.runners.transport.ssh import open_transport
+
+    return open_transport(device, SshOptions(accept_new_host_key=accept_new_host_key, report=_say_retry))
+
+
+def _say_retry(retry: Retry) -> None:
+    console.warn(f"{retry.error.message}; again in {retry.delay_s:.0f} s ({retry.attempt} of {retry.of})")
+
+
+def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> list[Finding]:
+    """All that is found, the worst first; each code once."""
+    from bibench_deploy.runners.device.contradictions import contradictions
+    from bibench_deploy.runners.device.doctor import diagnose
+
+    before = list(_missing_files(device))
+    if before:
+        return before
+    try:
+        facts = _facts(device, cores, accept_new_host_key)
+    except DeviceError as error:
+        return [_unreachable(error)]
+    diagnosis = diagnose(facts, device.profile)
+    told = {finding.code for finding in diagnosis}
+    denied = [finding for finding in contradictions(facts, device.profile, cores) if finding.code not in told]
+    order = ("impossible", "warning", "note")
+    return sorted([*diagnosis, *denied], key=lambda finding: order.index(finding.severity))
+
+
+def _missing_files(device: Device) -> Iterator[Finding]:
+    from bibench_deploy.runners.device.finding import Finding
+
+    for what in missing_files(device):
+        yield Finding(
+            "impossible",
+            "missing-key",
+            what,
+            "the device can't be entered, or its host key can't be checked",
+            "correct the path in the inventory; make a key with ssh-keygen and take it there with ssh-copy-id",
+        )
+
+
+def _unreachable(error: DeviceError) -> Finding:
+    from bibench_deploy.runners.device.finding import Finding
+
+    remedy = error.remedy or "look whether it is switched on and in the network"
+    return Finding("impossible", "unreachable", error.message, "nothing can be run on it", remedy)
