@@ -32,6 +32,7 @@ COMMANDS = (
     "run",
     "complexity",
     "tracks",
+    "devices",
     "engines",
     "zoo",
 )
