@@ -29,7 +29,8 @@ def row_differences(
     scale = np.maximum(np.abs(a).max(axis=1), 1e-12)
     with np.errstate(invalid="ignore"):
         relative = np.abs(a - b).max(axis=1) / scale
-    return np.minimum(np.nan_to_num(relative, nan=np.inf), LARGEST)
+    differences: npt.NDArray[np.float64] = np.minimum(np.nan_to_num(relative, nan=np.inf), LARGEST)
+    return differences
 
 
 def as_rows(array: npt.NDArray[np.generic]) -> npt.NDArray[Any]:

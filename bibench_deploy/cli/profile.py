@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bibench_deploy.cli import console
+from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.profile_report import give_up, show
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from bibench_deploy.device_profiles import Device
+    from bibench_deploy.profile_plan import Outcome, Plan, Target
     from bibench_deploy.results import Row, Store
-    from bibench_deploy.runners.host import Host
-    from bibench_deploy.runners.measure import Failure, Job
     from bibench_deploy.runners.timing import MeasureRule
     from bibench_deploy.runners.workspace import Artefact
-
-LOCAL = "local"
+    from bibench_deploy.sweep import Sweep
 
 # Other work on this share of the cores shows in the figures.
 BUSY = 0.5
@@ -33,8 +33,15 @@ def profile(
         typer.Argument(metavar="[ARTEFACT]...", help="What to measure; all of the workspace by default."),
     ] = None,
     device: Annotated[
-        str, typer.Option("--device", metavar="ID", help="Where to measure; 'local' is this machine.")
-    ] = LOCAL,
+        list[str] | None,
+        typer.Option(
+            "--device",
+            metavar="ID",
+            help="Where to measure: 'local' (this machine, the default) or a device of your inventory or your "
+            "ssh configuration; several with commas.",
+        ),
+    ] = None,
+    tag: targets.TagOption = None,
     threads: Annotated[
         str, typer.Option("--threads", metavar="LIST", help="Numbers of threads, as 1,2,4 or 1-4.")
     ] = "1",
@@ -46,10 +53,8 @@ def profile(
             help="Holds the artefacts and the results. Default: $BIBENCH_WORKSPACE or bibench-workspace.",
         ),
     ] = None,
-    profiles: Annotated[
-        list[Path] | None,
-        typer.Option("--profiles", metavar="DIR", help="A folder with your own device profiles."),
-    ] = None,
+    inventory: targets.InventoryOption = None,
+    profiles: targets.ProfilesOption = None,
     min_time: Annotated[
         float, typer.Option("--min-time", metavar="S", help="Time at least so many seconds of runs.")
     ] = 2.0,
@@ -66,51 +71,48 @@ def profile(
     min_runs: Annotated[
         int, typer.Option("--min-runs", metavar="N", help="Time at least so many runs.")
     ] = 30,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure all again, also what an interrupted run has measured.")
+    ] = False,
+    accept_new_host_key: targets.AcceptOption = False,
+    no_wait: targets.NoWaitOption = False,
+    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
+    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
+    retries: targets.RetriesOption = targets.RETRIES,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure artefacts: latency, size and, against the full-precision twin, BiBench's hardware metric.
 
-    Each artefact runs in a fresh process for each number of threads, in turns with its twin. All samples are
-    added to the workspace's store; what was measured before Ctrl-C is kept.
+    Each artefact runs in a fresh process for each number of threads, in turns with its twin; devices are measured
+    at the same time, each after its outputs were compared with the reference. All samples are added to the
+    store; what was measured before a failure or Ctrl-C is kept, and the same command continues there.
     """
-    from bibench_deploy.results import Store
-    from bibench_deploy.runners.host import local_host
+    from bibench_deploy.results import choose_store
     from bibench_deploy.runners.threads import parse_threads
-    from bibench_deploy.runners.workspace import groups, read_artefact, read_workspace, workspace_folder
+    from bibench_deploy.runners.workspace import read_artefact, read_workspace, workspace_folder
 
-    _choose_device(device, profiles or [])
+    devices, remote = targets.choose(
+        device or ([] if tag else [targets.LOCAL]), tag or [], inventory, profiles or []
+    )
     counts = parse_threads(threads)
     rule = _rule(min_time, max_time, min_runs, precision)
     folder = workspace_folder(workspace)
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
-    store = Store.of_workspace(folder)
+    store = choose_store(None, folder)
     store.check()
-    host = local_host()
-    _warn_about(host, counts)
-    rows, failures = _measure(groups(chosen), counts, rule, store, host)
-    _show(rows, as_json)
-    if failures:
-        _give_up(failures)
-
-
-def _choose_device(device: str, folders: Sequence[Path]) -> None:
-    """Only this machine, yet.
-
-    Raises:
-        InputError: a device that is known but is not this machine, or one that is unknown.
-    """
-    from bibench_deploy.device_profiles import find_profile, load_profiles
-
-    profiles = load_profiles(folders)
-    if device == LOCAL:
-        return
-    known = find_profile(device, profiles)
-    raise InputError(
-        f"the profile of the {known.name} is known, but this version measures on this machine only; "
-        "remote devices come with a later version",
-        where=f"--device {device}",
-        remedy=f"install bibench-deploy on the device itself and run it there with --device {LOCAL}",
-    )
+    manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
+    measured_on = _targets(devices, remote, counts, manner, named=bool(artefacts))
+    plan = _plan(chosen, counts, rule, measured_on)
+    sweep = _sweep(folder, plan, measured_on, fresh)
+    try:
+        outcome = _measure(measured_on, plan, sweep, store)
+        if outcome.complete(plan, measured_on):
+            sweep.finish()
+    finally:
+        sweep.leave()
+    show(outcome, plan, measured_on, as_json)
+    if outcome.failures:
+        give_up(outcome.failures)
 
 
 def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> MeasureRule:
@@ -128,15 +130,38 @@ def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> 
     return MeasureRule(min_time, min_runs, max(min_time, max_time), precision / 100)
 
 
-def _warn_about(host: Host, counts: Sequence[int]) -> None:
-    from bibench_deploy.runners.host import load_average
+def _targets(
+    names: Sequence[str],
+    remote: dict[str, Device],
+    counts: Sequence[int],
+    manner: targets.Manner,
+    named: bool,
+) -> list[Target]:
+    from bibench_deploy.profile_plan import Target
+    from bibench_deploy.profiling import local
 
-    if counts[-1] > host.cores:
-        over = ", ".join(str(count) for count in counts if count > host.cores)
-        console.warn(
-            f"oversubscribed: {over} threads on {host.cores} cores wait for each other; "
-            "such figures say nothing about a machine that has the cores"
-        )
+    if not remote:
+        _warn_about_this_machine(counts)
+        return [Target(name, local) for name in names]
+    from bibench_deploy.device_profiles import load_cores
+    from bibench_deploy.runners.device.place import engines
+
+    cores, on_devices = load_cores(), engines(lambda message: console.stderr().print(message, markup=False))
+    return [
+        targets.target(remote[name], cores, on_devices, counts, manner, named)
+        if name in remote
+        else Target(name, local)
+        for name in names
+    ]
+
+
+def _warn_about_this_machine(counts: Sequence[int]) -> None:
+    from bibench_deploy.runners.host import load_average, local_host
+
+    host = local_host()
+    over = targets.oversubscribed(counts, host.cores)
+    if over:
+        console.warn(over)
     load = load_average()
     if load is not None and load > BUSY * host.cores:
         console.warn(f"the machine is busy (load {load:.1f} on {host.cores} cores): figures will be too high")
@@ -146,40 +171,79 @@ def _warn_about(host: Host, counts: Sequence[int]) -> None:
         )
 
 
-def _measure(
-    groups: Sequence[Sequence[Artefact]], counts: Sequence[int], rule: MeasureRule, store: Store, host: Host
-) -> tuple[list[Row], list[Failure]]:
-    """Measure and store; in the order of the groups, then by threads.
+def _plan(
+    chosen: Sequence[Artefact], counts: Sequence[int], rule: MeasureRule, measured_on: Sequence[Target]
+) -> Plan:
+    """What is measured; says what is left out.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    from bibench_deploy.profile_plan import Plan
+    from bibench_deploy.runners.workspace import groups
+
+    plan = Plan(groups(chosen), counts, rule)
+    for target in measured_on:
+        left_out = [
+            a for a in chosen if target.engines is not None and a.manifest.engine not in target.engines
+        ]
+        if left_out:
+            engines = ", ".join(sorted({artefact.manifest.engine for artefact in left_out}))
+            console.warn(
+                f"{target.name}: no program of {engines} for devices: {len(left_out)} artefacts left out"
+            )
+        if len(left_out) == len(chosen):
+            raise InputError(
+                "none of the artefacts can be executed on it",
+                where=target.name,
+                remedy=f"convert the model for: {', '.join(sorted(target.engines or ()))}",
+            )
+    return plan
+
+
+def _sweep(folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool) -> Sweep:
+    from dataclasses import asdict
+
+    from bibench_deploy.sweep import open_sweep
+
+    return open_sweep(folder, plan.keys(measured_on), asdict(plan.rule), fresh)
+
+
+def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Store) -> Outcome:
+    """Measure and store.
 
     Raises:
         KeyboardInterrupt: after saying what was kept.
     """
-    from bibench_deploy.results.record import row_of
-    from bibench_deploy.runners.measure import Failure, Job, measure
+    from bibench_deploy.cli.live import live
+    from bibench_deploy.profiling import profile
+    from bibench_deploy.results import Selection
 
-    rows: list[Row] = []
-    failures: list[Failure] = []
-    manifests = {artefact.path: artefact.manifest for group in groups for artefact in group}
-    with _progress(len(manifests) * len(counts)) as (describe, advance):
-        for group in groups:
-            jobs = [Job(path, count) for count in counts for path in dict.fromkeys(a.path for a in group)]
-            measured: dict[Job, Row] = {}
-            try:
-                with closing(measure(jobs, rule, on_turn=describe)) as results:
-                    for result in results:
-                        if isinstance(result, Failure):
-                            failures.append(result)
-                        else:
-                            row = row_of(result, manifests[result.job.artefact], LOCAL, host)
-                            with _undisturbed():
-                                store.append([row])
-                                measured[result.job] = row
-                        advance()
-            except KeyboardInterrupt:
-                console.warn(f"{len(rows) + len(measured)} finished measurements are kept in {store.path}")
-                raise
-            rows += [measured[job] for job in jobs if job in measured]
-    return rows, failures
+    done = sweep.done(store.read(Selection(sessions=(sweep.id,))).rows) if sweep.continued else {}
+    jobs = {
+        target.name: len([key for key in plan.keys([target]) if key not in done]) for target in measured_on
+    }
+    if done:
+        console.warn(
+            f"continuing the run of {sweep.started_at.astimezone():%Y-%m-%d %H:%M}: {len(done)} of "
+            f"{len(done) + sum(jobs.values())} are measured (--fresh measures all again)"
+        )
+    kept = 0
+
+    def keep(row: Row) -> None:
+        nonlocal kept
+        with _undisturbed():
+            store.append([row])
+            kept += 1
+
+    with live(jobs) as watch:
+        try:
+            return profile(measured_on, plan, sweep.id, done, keep, watch)
+        except KeyboardInterrupt:
+            console.warn(
+                f"{kept} finished measurements are kept in {store.where}; the same command continues there"
+            )
+            raise
 
 
 @contextmanager
@@ -193,41 +257,3 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def _progress(jobs: int) -> Iterator[tuple[Callable[[Job, int], None], Callable[[], None]]]:
-    """A progress bar on stderr; yields what describes the present turn and what counts a finished job."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console.stderr(), transient=True) as bar:
-        task = bar.add_task("measuring", total=jobs)
-
-        def describe(job: Job, runs: int) -> None:
-            bar.update(task, description=f"{job.artefact.name}, threads {job.threads}: {runs} runs")
-
-        yield describe, lambda: bar.advance(task)
-
-
-def _show(rows: Sequence[Row], as_json: bool) -> None:
-    from bibench_deploy.results.document import document
-    from bibench_deploy.results.report import report
-    from bibench_deploy.results.tables import show
-
-    summary = report(rows)
-    if as_json:
-        console.print_json(document(summary))
-    elif rows:
-        show(summary, console.stdout())
-
-
-def _give_up(failures: Sequence[Failure]) -> NoReturn:
-    """Report what could not be measured; the last as the error that ends the command.
-
-    Raises:
-        BibenchError: always.
-    """
-    for failure in failures[:-1]:
-        console.warn(f"not measured with {failure.job.threads} threads: {failure.error}")
-    raise failures[-1].error

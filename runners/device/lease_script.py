@@ -6,6 +6,7 @@ Every value from outside stands in a quoted assignment at the top; the text belo
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 #: Exit status of a guarded step that found the lease lost. Not one of a shell's own (126, 127, 128 + signal).
 LOST = 97
@@ -146,5 +147,5 @@ def release_script(place: str, generation: int, nonce: str) -> str:
     return _assigned(values) + _COMMON + _RELEASE
 
 
-def _assigned(values: dict[str, str | int]) -> str:
+def _assigned(values: Mapping[str, object]) -> str:
     return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items())

@@ -1,0 +1,203 @@
+"""The pipeline behind ``bibench-deploy profile``: artefacts on devices, measured side by side, become rows.
+
+Each device is measured by itself, several at once; what happens there arrives as events in one place, which keeps
+the rows: a finished measurement is stored before anything else happens to it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from bibench_deploy.errors import BibenchError, DeviceError, DeviceUnfitError
+from bibench_deploy.results import Row
+from bibench_deploy.results.record import not_applicable, row_of
+from bibench_deploy.runners.device.stopping import Stopped
+from bibench_deploy.runners.measure import Failure, Job, Timed, measure
+from bibench_deploy.runners.workspace import Artefact
+
+from .profile_plan import Emit, Event, Failed, Finished, Left, Outcome, Place, Plan, Said, Target, Turned
+from .sweep import Key, key_of
+
+#: After Ctrl-C a device's present step is waited for so long, s. A turn takes a second; what takes longer ends by
+#: itself on the device, which hears no more of us.
+LEAVE_S = 15.0
+
+
+def profile(
+    targets: Sequence[Target],
+    plan: Plan,
+    session: str,
+    done: Mapping[Key, Row],
+    keep: Callable[[Row], None],
+    watch: Callable[[Event], None],
+) -> Outcome:
+    """Measure a plan on devices.
+
+    Args:
+        session: id of the sweep that the rows belong to.
+        done: rows that an earlier run of the command measured; these jobs are left out.
+        keep: stores a row; not disturbed by Ctrl-C if it says so itself.
+        watch: told of every event, after its row was kept.
+
+    Raises:
+        KeyboardInterrupt: after every device has been given back, or a while later.
+        BibenchError: a row can't be kept.
+    """
+    outcome = Outcome(dict(done))
+    stop = threading.Event()
+
+    def handle(event: Event) -> None:
+        if isinstance(event, Finished):
+            keep(event.row)
+            outcome.rows[key_of(event.row)] = event.row
+        elif isinstance(event, Failed):
+            outcome.failures.append(event)
+        watch(event)
+
+    if len(targets) == 1:  # here: Ctrl-C reaches it at once, whatever it does
+        _at(targets[0], plan, session, done, handle, stop)
+        return outcome
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    for target in targets:
+        work = (target, plan, session, done, events.put, stop)
+        threading.Thread(target=_in_thread, args=work, name=target.name, daemon=True).start()
+    busy = {target.name for target in targets}
+    try:
+        while busy:
+            _handle_next(events, None, handle, busy)
+    except BaseException:
+        stop.set()
+        until = time.monotonic() + LEAVE_S
+        while busy and time.monotonic() < until:
+            _handle_next(events, until - time.monotonic(), handle, busy)
+        raise
+    return outcome
+
+
+def _handle_next(
+    events: queue.SimpleQueue[Event], timeout_s: float | None, handle: Emit, busy: set[str]
+) -> None:
+    try:
+        event = events.get(timeout=timeout_s)
+    except queue.Empty:
+        return
+    if isinstance(event, Left):
+        busy.discard(event.device)
+        if event.bug is not None:
+            raise event.bug
+    handle(event)
+
+
+def _in_thread(
+    target: Target,
+    plan: Plan,
+    session: str,
+    done: Mapping[Key, Row],
+    emit: Emit,
+    stop: threading.Event,
+) -> None:
+    bug: BaseException | None = None
+    try:
+        _at(target, plan, session, done, emit, stop)
+    except Stopped:
+        bug = None
+    except BaseException as error:  # shown by the main thread, as any bug is
+        bug = error
+    emit(Left(target.name, bug))
+
+
+def _at(
+    target: Target,
+    plan: Plan,
+    session: str,
+    done: Mapping[Key, Row],
+    emit: Emit,
+    stop: threading.Event,
+) -> None:
+    """Measure a plan on one device; whatever the device does becomes an event."""
+    left = [[job for job in jobs if plan.key(target, job) not in done] for jobs in plan.jobs(target)]
+    if not any(left):
+        return
+    try:
+        with target.opened(lambda message: emit(Said(target.name, message)), stop) as place:
+            for jobs in left:
+                _measure(target.name, place, jobs, plan, session, emit, stop)
+    except _DeviceGoneError as gone:
+        emit(Failed(target.name, gone.job, gone.error))
+    except BibenchError as error:
+        emit(Failed(target.name, None, error))
+
+
+class _DeviceGoneError(Exception):
+    """The rest of the device's jobs would fail alike."""
+
+    def __init__(self, job: Job, error: BibenchError) -> None:
+        super().__init__(str(error))
+        self.job, self.error = job, error
+
+
+def _measure(
+    device: str, place: Place, jobs: list[Job], plan: Plan, session: str, emit: Emit, stop: threading.Event
+) -> None:
+    known = plan.artefacts
+    able = []
+    for job in jobs:
+        reason = place.refuses(known[job.artefact], job.threads)
+        if reason is None:
+            able.append(job)
+            continue
+        manifest = known[job.artefact].manifest
+        row = not_applicable(job.threads, manifest, device, place.host, reason, session=session)
+        emit(Finished(device, row))
+
+    def turned(job: Job, runs: int) -> None:
+        if stop.is_set():
+            raise Stopped
+        emit(Turned(device, job, runs))
+
+    with closing(measure(able, plan.rule, turned, place.open_worker)) as results:
+        for result in results:
+            if isinstance(result, Failure):
+                if _concerns_the_device(result.error):
+                    raise _DeviceGoneError(result.job, result.error)
+                emit(Failed(device, result.job, result.error))
+                continue
+            facts = {"session": session} | place.facts(result.job)
+            manifest = known[result.job.artefact].manifest
+            emit(Finished(device, row_of(result, manifest, device, place.host, **facts)))
+
+
+def _concerns_the_device(error: BibenchError) -> bool:
+    """Whether another job would meet the same: not if this one was too large, or needs what the processor lacks."""
+    return isinstance(error, DeviceError) and not isinstance(error, DeviceUnfitError)
+
+
+@contextmanager
+def local(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
+    """This machine as a place."""
+    yield _Local()
+
+
+class _Local:
+    """Processes of their own."""
+
+    def __init__(self) -> None:
+        from bibench_deploy.runners.host import local_host
+
+        self.host = local_host()
+
+    def refuses(self, artefact: Artefact, threads: int) -> str | None:
+        return None
+
+    def open_worker(self, job: Job) -> Timed:
+        from bibench_deploy.runners.measure import Worker
+
+        return Worker(job)
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        return {}

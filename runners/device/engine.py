@@ -1,0 +1,110 @@
+"""What an engine is on a device: the files to push, the scripts to run there, and how to read what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bibench_deploy.converters.check_rows import Batch
+from bibench_deploy.converters.manifest import Manifest
+from bibench_deploy.runners.timing import StopRule
+
+from .facts import DeviceFacts
+
+#: Values of a script: they reach it as quoted assignments only.
+Variables = Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A POSIX shell script and the values that it reads as variables.
+
+    Attributes:
+        variables: name → value. ``program``, ``model``, ``inputs`` and ``scratch`` are added by the session.
+    """
+
+    text: str
+    variables: Variables
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One turn on a device.
+
+    Attributes:
+        samples_ns: latencies; single runs', or one mean where the engine's benchmark prints no more.
+        kernel: which of the engine's kernels ran, where there is a choice.
+        peak_memory_bytes: largest resident set of the process.
+    """
+
+    samples_ns: list[int]
+    kernel: str | None = None
+    peak_memory_bytes: int | None = None
+
+
+class DeviceEngine(Protocol):
+    """One inference library, as a program on devices.
+
+    Attributes:
+        name: of the engine.
+        statistic: what its samples are.
+        warmup_runs: untimed runs of each process.
+    """
+
+    name: str
+    statistic: Literal["samples", "aggregate"]
+    warmup_runs: int
+
+    def program(self, facts: DeviceFacts, device: str) -> Path:
+        """The program for this device, on this machine.
+
+        Raises:
+            DeviceUnfitError: there is none for such a device.
+            MissingExtraError, EngineError, InputError: it can't be had.
+        """
+        ...
+
+    def refuses(self, threads: int) -> str | None:
+        """Why it can't take so many threads; None if it can."""
+        ...
+
+    def timing(self, threads: int, rule: StopRule) -> Script:
+        """Times ``$program`` on ``$model``."""
+        ...
+
+    def read_timing(self, stdout: bytes) -> Timing:
+        """What that script printed.
+
+        Raises:
+            ValueError: it printed something else.
+        """
+        ...
+
+    def execution(self, manifest: Manifest, batches: int, threads: int) -> Script | None:
+        """Executes ``$model`` on the batches in ``$inputs``, in the empty folder ``$scratch``; prints the outputs.
+
+        None where the engine's program can't tell what it computes.
+        """
+        ...
+
+    def elsewhere(self, manifest: Manifest, data: bytes, batches: Sequence[Batch]) -> list[Batch] | None:
+        """What this machine computes in the arithmetic of devices that lack an instruction; None if it can't.
+
+        Args:
+            data: the artefact.
+        """
+        ...
+
+    def packed(self, manifest: Manifest, batches: Sequence[Batch]) -> bytes:
+        """Batches as the file ``$inputs``."""
+        ...
+
+    def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
+        """What the script printed, as batches in ONNX's names and layout.
+
+        Raises:
+            ValueError: another number of bytes than batches of the artefact have.
+        """
+        ...

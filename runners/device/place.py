@@ -1,0 +1,91 @@
+"""A device as a place where jobs are measured: its session, and an engine for each kind of artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bibench_deploy.errors import ArtefactError
+from bibench_deploy.runners.measure import Job
+from bibench_deploy.runners.workspace import Artefact, read_artefact
+
+from .engine import DeviceEngine
+from .native import NativeOnDevice
+from .session import DeviceSession, host_of
+from .worker import DeviceWorker, OnDevice, scratch_folder
+
+
+class DevicePlace:
+    """See ``bibench_deploy.profiling.Place``.
+
+    Args:
+        session: of the device, open.
+        engines: by name.
+        folder: on this machine, for files that are to be pushed.
+    """
+
+    def __init__(self, session: DeviceSession, engines: Mapping[str, DeviceEngine], folder: Path) -> None:
+        self._session, self._engines, self._folder = session, engines, folder
+        self._workers: dict[Job, DeviceWorker] = {}
+        self.host = host_of(session.facts)
+
+    def refuses(self, artefact: Artefact, threads: int) -> str | None:
+        """Why the artefact's engine can't take so many threads; None if it can, or can't run here at all."""
+        engine = self._engines.get(artefact.manifest.engine)
+        return engine.refuses(threads) if engine else None
+
+    def open_worker(self, job: Job) -> DeviceWorker:
+        """Push, verify.
+
+        Raises:
+            ArtefactError: no program of its engine for devices.
+            DeviceError, EngineError, DeviceComputesOtherwiseError: see ``DeviceWorker``.
+        """
+        artefact = read_artefact(job.artefact)
+        self._workers[job] = worker = DeviceWorker(self.on_device(artefact), job.threads)
+        return worker
+
+    def on_device(self, artefact: Artefact) -> OnDevice:
+        """An artefact with its engine's program.
+
+        Raises:
+            ArtefactError: no program of its engine for devices.
+        """
+        engine = self._engines.get(artefact.manifest.engine)
+        if engine is None:
+            raise ArtefactError(
+                f"the engine '{artefact.manifest.engine}' has no program for devices yet",
+                where=f"{self._session.name}, {artefact.path.name}",
+                remedy=f"convert the model for: {', '.join(sorted(self._engines))}",
+            )
+        return OnDevice(self._session, engine, artefact, self._folder)
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        """Fields of the row of a job that was measured."""
+        worker = self._workers.pop(job)
+        return {
+            "verified_on_device": True if worker.agreement else None,
+            "engine_sha256": worker.program_sha256,
+            "statistic": worker.statistic,
+        }
+
+
+def engines(progress: Callable[[str], None]) -> dict[str, DeviceEngine]:
+    """The engines that devices can execute, by name."""
+    return {engine.name: engine for engine in (NativeOnDevice(progress),)}
+
+
+@contextmanager
+def opened(session: DeviceSession, on_devices: Mapping[str, DeviceEngine]) -> Iterator[DevicePlace]:
+    """A device, ours for as long as the block runs.
+
+    Raises:
+        DeviceError: see ``DeviceSession.open``.
+    """
+    with scratch_folder() as folder:
+        try:
+            yield DevicePlace(session.open(), on_devices, Path(folder))
+        finally:
+            session.close()

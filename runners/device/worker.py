@@ -1,0 +1,197 @@
+"""A job on a device, as ``runners.measure`` wants it: verified there, then timed turn by turn."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bibench_deploy.converters.check_rows import Batch, read_check
+from bibench_deploy.errors import DeviceComputesOtherwiseError, DeviceError, EngineError
+from bibench_deploy.files import storage_error
+from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.timing import StopRule
+from bibench_deploy.runners.workspace import Artefact
+
+from .engine import DeviceEngine
+from .failures import failure
+from .session import DeviceSession, context_of
+from .verify import Agreement, agreement
+
+
+class OnDevice:
+    """An artefact on a device, with its engine's program.
+
+    Args:
+        session: of the device, open.
+        engine: what executes it.
+        artefact: what to execute.
+        folder: on this machine, for files that are to be pushed; it outlives this object.
+    """
+
+    def __init__(
+        self, session: DeviceSession, engine: DeviceEngine, artefact: Artefact, folder: Path
+    ) -> None:
+        self.session, self.engine, self.artefact = session, engine, artefact
+        self._folder = folder
+        self._program = engine.program(session.facts, session.name)
+
+    @property
+    def program_sha256(self) -> str:
+        """Of the engine's program."""
+        return hashlib.sha256(self._program.read_bytes()).hexdigest()
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return self.artefact.path.name
+
+    def files(self) -> dict[str, str]:
+        """The paths of program and artefact on the device; pushed unless they are there.
+
+        Raises:
+            DeviceError: see ``DeviceSession.ensure``.
+        """
+        return {
+            "program": self.session.ensure(self._program, executable=True),
+            "model": self.session.ensure(self.artefact.path),
+        }
+
+    def execute(self, batches: Sequence[Batch], threads: int, step: str) -> list[Batch] | None:
+        """The outputs for some batches; None where the engine's program can't tell them.
+
+        Raises:
+            DeviceError, EngineError: it failed.
+        """
+        script = self.engine.execution(self.artefact.manifest, len(batches), threads)
+        if script is None:
+            return None
+        inputs = self._written(self.engine.packed(self.artefact.manifest, batches))
+        files = self.files() | {"inputs": self.session.ensure(inputs)}
+        done = self.session.run(script, files, step, scratch=True)
+        error = failure(done, self.session.name, step, self.where)
+        if error is not None:
+            raise error
+        try:
+            got = self.engine.unpacked(self.artefact.manifest, done.stdout)
+            if len(got) != len(batches):
+                raise ValueError(f"{len(got)} batches of outputs for {len(batches)} of inputs")
+        except ValueError as wrong:
+            raise self._nonsense(step, wrong) from wrong
+        return got
+
+    def time(self, threads: int, rule: StopRule, step: str) -> tuple[list[int], str | None, int | None]:
+        """One turn: latencies in ns, kernel, largest resident set in bytes.
+
+        Raises:
+            DeviceError, EngineError: it failed.
+        """
+        done = self.session.run(self.engine.timing(threads, rule), self.files(), step)
+        error = failure(done, self.session.name, step, self.where)
+        if error is not None:
+            raise error
+        try:
+            timing = self.engine.read_timing(done.stdout)
+        except ValueError as wrong:
+            raise self._nonsense(step, wrong) from wrong
+        return timing.samples_ns, timing.kernel, timing.peak_memory_bytes
+
+    def _written(self, data: bytes) -> Path:
+        """A file with this content, named by it, so that the cache knows it again."""
+        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.raw"
+        if not path.exists():
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise storage_error(error, path) from error
+        return path
+
+    def _nonsense(self, step: str, wrong: ValueError) -> EngineError:
+        return EngineError(
+            f"the engine's output can't be read ({wrong})",
+            where=f"{self.session.name}, {step}, {self.where}",
+            remedy="please report it with the artefact",
+        )
+
+
+class DeviceWorker:
+    """One artefact with one number of threads on a device: ``Timed`` of ``runners.measure``.
+
+    The artefact is pushed and verified when it is opened, and again on every new link.
+
+    Attributes:
+        kernel: which of the engine's kernels ran; None until the first turn.
+        agreement: how the device's outputs compared; None where there was nothing to compare.
+
+    Raises:
+        DeviceComputesOtherwiseError: the device computes another function than was proven.
+        DeviceError, EngineError: it can't be executed there.
+    """
+
+    def __init__(self, on_device: OnDevice, threads: int) -> None:
+        self._on, self._threads = on_device, threads
+        self._check = read_check(on_device.artefact.path, on_device.artefact.manifest)
+        self._peak: int | None = None
+        self.kernel: str | None = None
+        self.warmup_runs = on_device.engine.warmup_runs
+        self.statistic = on_device.engine.statistic
+        self.program_sha256 = on_device.program_sha256
+        self.agreement: Agreement | None = None
+        session = on_device.session
+        session.persistently(self._verify)
+        self._before = session.persistently(session.look)
+
+    def turn(self, rule: StopRule) -> list[int]:
+        """Time runs until the rule says enough; ns.
+
+        Raises:
+            DeviceError, EngineError: see ``OnDevice.time``; after a broken link also what opening raises.
+        """
+        step = f"measuring with {self._threads} threads"
+        samples, kernel, peak = self._on.session.persistently(
+            lambda: self._on.time(self._threads, rule, step), after_break=self._verify
+        )
+        self.kernel = kernel
+        self._peak = max(filter(None, (self._peak, peak)), default=None)
+        return samples
+
+    def context(self) -> RunContext:
+        """What was true from its opening to this moment, as far as the device told."""
+        try:
+            after = self._on.session.look()
+        except DeviceError:
+            after = None  # the measurement is complete without it
+        return context_of(self._before, after, self._peak)
+
+    def close(self) -> None:
+        """Nothing of it runs between two turns."""
+
+    def _verify(self) -> None:
+        check, on = self._check, self._on
+        step = f"verifying with {self._threads} threads"
+        got = on.execute(check.inputs, self._threads, step) if check else None
+        if check is None or got is None:
+            on.files()
+            return
+        artefact = on.artefact
+        found = agreement(
+            check,
+            got,
+            lambda: on.engine.elsewhere(artefact.manifest, artefact.path.read_bytes(), check.inputs),
+        )
+        if not found.ok:
+            raise DeviceComputesOtherwiseError(
+                f"the device computes something else: {found.within} of {found.rows} stored rows are within "
+                f"tolerance, {found.identical} identical; the largest difference is {found.largest:.2g} of a "
+                "row's largest output; nothing was measured",
+                where=f"{self._on.session.name}, {step}, {self._on.where}",
+                remedy="look at the outputs with 'bibench-deploy run … --device'; suspect its memory and its "
+                "cooling, and report it if it stays so",
+            )
+        self.agreement = found
+
+
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """For files on their way to devices."""
+    return tempfile.TemporaryDirectory(prefix="bibench-to-device-")
