@@ -311,4 +311,10 @@ def _multiples(node: ir.Node, context: Context) -> Iterator[Finding]:
 
 
 def _is_affine(node: ir.Node) -> bool:
-    return node.op_type in _SCALAR_MATH and any(is_constant(value) for value in node.inputs)
+    """Arithmetic with one constant a channel."""
+    constants = [value for value in node.inputs if is_constant(value)]
+    return (
+        node.op_type in _SCALAR_MATH
+        and bool(constants)
+        and _per_channel(shape(constants[0]), shape(node.outputs[0]))
+    )

@@ -170,8 +170,13 @@ class Lowering:
         return any(self.is_needed(signs) for signs, step in self.signs.items() if step.source is value)
 
     def others(self, value: ir.Value, blob: Blob) -> Iterator[ir.Value]:
-        """Further values of a blob that are still needed."""
-        return (other for other in blob.held if other is not value and self.is_needed(other))
+        """Further values of a blob that are still needed, be it as another operand of the node in progress."""
+        operands = () if self.node is None else self.node.inputs
+        return (
+            other
+            for other in tuple(blob.held)
+            if other is not value and (self.is_needed(other) or other in operands)
+        )
 
     # --- holding differently ---------------------------------------------------------------------------
 
@@ -214,9 +219,8 @@ class Lowering:
             if (factor != 1).any() or addend.any():
                 tensors = [self.tensor(f"{hint}.a", factor), self.tensor(f"{hint}.b", addend)]
                 self.over(Kind.AFFINE, f"{hint}.affine", blob, tensors=tensors)
-                for other in list(blob.held):
-                    if other is not value and self.is_needed(other):
-                        self.set(other, self.held[other].after(factor, addend))
+                for other in self.others(value, blob):
+                    self.set(other, self.held[other].after(factor, addend))
         if border is not None:
             self.over(Kind.ADD, f"{hint}.bordered", blob, [self.tensor(f"{hint}.border", border[None])])
         return self.set(value, replace(becomes, blob=blob))
