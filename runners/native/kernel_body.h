@@ -203,10 +203,10 @@ struct Body : Finish<I> {
     const T* in = static_cast<const T*>(conv.in) + part.group * conv.in_group;
     const T* filters = static_cast<const T*>(conv.filters) + int64_t{part.group} * conv.group_blocks * conv.depth * kBlock;
     // A part holds no more filters than stay in the first-level cache while its rows pass by.
-    // Meanwhile the filters of the part behind this one are fetched, an even share a row.
+    // Meanwhile the filters of the part behind this one are fetched, an even share a row: some kilobytes of bits.
     const char* next = reinterpret_cast<const char*>(filters + part.block1 * conv.depth * kBlock);
     const int64_t rows = part.row1 - part.row0, blocks = part.block1 - part.block0;
-    const bool fetches = rows > 1 && part.block1 + blocks <= conv.group_blocks;
+    const bool fetches = kBinary && rows > 1 && part.block1 + blocks <= conv.group_blocks;
     const int64_t share = fetches ? blocks * conv.depth * kBlock * 4 / rows : 0;
     for (int64_t row = part.row0; row < part.row1; row++) {
       const int64_t n = row / conv.epilogue.height, y = row % conv.epilogue.height;
