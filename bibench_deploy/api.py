@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,17 @@ from bibench_deploy.converters.capabilities import known_engines, load
 from bibench_deploy.converters.deployability import Assessment, assess, parse_allow
 from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.reader import read
+from bibench_deploy.errors import InputError
 from bibench_deploy.graph import BinaryGraph
+from bibench_deploy.results import choose_store
+from bibench_deploy.results.frame import frame
+from bibench_deploy.results.selection import ALL, Selection
 from bibench_deploy.runners.arrays import execute, match_inputs
 from bibench_deploy.runners.session import open_executable
+from bibench_deploy.runners.workspace import workspace_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS_AT_ONCE = 32
 
@@ -71,3 +80,34 @@ def run(
     arrays, _ = match_inputs(inputs, opened.specs, "inputs")
     rows = len(next(iter(arrays.values())))
     return execute(opened.run, arrays, opened.batch or min(rows, _ROWS_AT_ONCE))
+
+
+def results(
+    store: str | Path | None = None,
+    workspace: str | Path | None = None,
+    selection: Selection = ALL,
+    samples: bool = False,
+) -> pd.DataFrame:
+    """What was measured, as a DataFrame: one line a row with medians in ms, or one line a sample in ns.
+
+    Args:
+        store: a file or the URL of a database; else that of BIBENCH_STORE, else the workspace's.
+        workspace: else that of BIBENCH_WORKSPACE, else ``bibench-workspace`` here.
+        samples: long form, one line a run.
+
+    Raises:
+        MissingExtraError: the extra ``data`` (or ``postgres``) is not installed.
+        InputError, StoreError: there is no such store, or it can't be read or holds damaged rows.
+    """
+    opened = choose_store(
+        str(store) if store else None, workspace_folder(Path(workspace) if workspace else None)
+    )
+    contents = opened.read(selection)
+    if contents.damaged:
+        first = contents.damaged[0]
+        raise InputError(
+            f"{len(contents.damaged)} rows are damaged, the first is {first.where}: {first.reason}",
+            where=opened.where,
+            remedy="'bibench-deploy results list' shows the others",
+        )
+    return frame(contents.rows, samples)

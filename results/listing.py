@@ -108,7 +108,7 @@ def show_row(row: Row, console: Console) -> None:
         found = summarise(row.samples_ns)
         table.add_row("median", f"{milliseconds(found.median_ms)} ms")
         table.add_row("p10–p90", f"{milliseconds(found.p10_ms)}–{milliseconds(found.p90_ms)} ms")
-        table.add_row("verdict in words", escape(_verdict(row, short=False)))
+        table.add_row("in words", escape(_verdict(row, short=False)))
     console.print(table)
 
 

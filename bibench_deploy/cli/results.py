@@ -235,11 +235,7 @@ def prune(
         from bibench_deploy.results.listing import show_list
 
         show_list(going, console.stdout())
-    said = (
-        f"{len(going)} of {len(rows)} rows would be deleted"
-        if dry_run
-        else f"{deleted} of {len(rows)} rows deleted"
-    )
+    said = f"{len(going)} of {len(rows)} rows would be" if dry_run else f"{deleted} of {len(rows)} rows were"
     _say(f"{target.where}: {said} deleted")
 
 
