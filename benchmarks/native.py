@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bibench_deploy.files import write_atomically
+from bibench_deploy.errors import BibenchError
+from bibench_deploy.files import check_output, write_atomically
 from bibench_deploy.runners.host import local_host
 from suite import bars
 from suite.cases import ARCHITECTURES
@@ -74,19 +77,37 @@ def _version(name: str) -> str:
 
 
 def main() -> None:
-    options = parse()
+    try:
+        options = parse()
+        text = measured(options)
+        if options.output is None:
+            sys.stdout.write(text + "\n")
+        else:
+            write_atomically(options.output, replace_part(text_of(options.output), text).encode())
+    except BibenchError as error:
+        say(f"error: {error}")
+        raise SystemExit(error.exit_code) from error
+    except subprocess.CalledProcessError as error:  # what it said stands above, or is its stderr
+        said = (error.stderr or b"").strip()
+        text = said.decode(errors="replace") if isinstance(said, bytes) else said
+        say(f"error: {shlex.join(map(str, error.cmd))} ended with {error.returncode} {text}")
+        raise SystemExit(3) from error
+
+
+def measured(options: argparse.Namespace) -> str:
+    """Everything that was asked for, measured now."""
     began = datetime.now(UTC)
     with ExitStack() as stack:
         folder = options.networks or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(options, Networks(folder, say), Watch(options.patience))
         sections = [SECTIONS[name](run) for name in options.section or SECTIONS]
-    text = report(run, sections, began)
-    if options.output is None:
-        sys.stdout.write(text + "\n")
-        return
-    before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
-    write_atomically(options.output, replace_part(before, text).encode())
+    return report(run, sections, began)
+
+
+def text_of(path: Path) -> str:
+    """A file's text; none where there is no file."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def parse() -> argparse.Namespace:
@@ -115,6 +136,12 @@ def parse() -> argparse.Namespace:
         parser.error(f"no architecture '{unknown[0]}'; choose from {', '.join(ARCHITECTURES)}")
     options.rounds = options.rounds or (3 if options.quick else 11)
     options.section = options.section or (["networks", "layers", "footprint"] if options.quick else None)
+    if options.output:
+        check_output(options.output)
+        try:  # before half an hour of measuring, not behind it
+            replace_part(text_of(options.output), "")
+        except ValueError as error:
+            parser.error(f"{options.output}: {error}")
     return options
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from suite.bars import OF_POPCOUNT
 from suite.layers import Figures, Layer, Setting, bars, measure, show
+from suite.markdown import BEGIN
 from suite.scaling import points, proportional_range, sentence
 from support import native_engine
 
@@ -81,10 +82,21 @@ def test_the_command_writes_its_part_of_a_page(tmp_path: Path) -> None:
     assert "Load average" in text
 
 
-def test_an_unknown_architecture_is_refused_before_anything_is_measured() -> None:
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--models", "resnet19"], "no architecture 'resnet19'"),
+        (["--output", "nowhere/page.md"], "the folder does not exist"),
+        (["--output", "half.md"], "must stand in this order"),
+    ],
+)
+def test_what_can_not_be_done_is_said_before_anything_is_measured(
+    options: list[str], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "half.md").write_text(f"# Title\n{BEGIN}\n", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(COMMAND), "--models", "resnet19"], check=False, capture_output=True, text=True
+        [sys.executable, str(COMMAND), *options], check=False, capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert "no architecture 'resnet19'" in done.stderr
+    assert says in done.stderr
     assert "Traceback" not in done.stderr
