@@ -82,7 +82,7 @@ class DeviceSession:
         self._connect, self._cores = connect, cores
         self._wait, self._say, self._backoff, self._timeout_s = wait, say, backoff, timeout_s
         self._stop = stop or threading.Event()
-        self._lease = Lease(self._bare, device.name, _owner(purpose), pause=self.pause)
+        self._lease = Lease(self._bare, device.name, owner_in_words(purpose), pause=self.pause)
         self._transport: Transport | None = None
         self._cache: DeviceCache | None = None
         self._pushed: dict[Path, str] = {}
@@ -278,7 +278,7 @@ def _absolute(path: str) -> str:
     return shlex.quote(path) if path.startswith("/") else f'"$PWD"/{shlex.quote(path)}'
 
 
-def _owner(purpose: str) -> str:
+def owner_in_words(purpose: str) -> str:
     """Who we are, for others who want the device."""
     try:
         user = getpass.getuser()
