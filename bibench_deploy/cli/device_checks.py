@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +10,19 @@ import typer
 
 from bibench_deploy.cli import console
 from bibench_deploy.cli.device_options import (
-    InventoryOption,
     JsonOption,
     NamesArgument,
-    NewHostKeyOption,
-    ProfilesOption,
-    TagOption,
     chosen_devices,
     missing_files,
+    open_device,
 )
+from bibench_deploy.cli.targets import AcceptOption, InventoryOption, ProfilesOption, TagOption
 from bibench_deploy.errors import DeviceError
 
 if TYPE_CHECKING:
     from bibench_deploy.device_profiles import CoreType, Device
     from bibench_deploy.runners.device.facts import DeviceFacts
     from bibench_deploy.runners.device.finding import Finding
-    from bibench_deploy.runners.transport.base import Transport
-    from bibench_deploy.runners.transport.retry import Retry
 
 #: Exit code of the doctor when a device can't be used: device or infrastructure.
 CAN_NOT_RUN = 3
@@ -36,7 +31,7 @@ CAN_NOT_RUN = 3
 def probe(
     names: NamesArgument = None,
     tag: TagOption = None,
-    accept_new_host_key: NewHostKeyOption = False,
+    accept_new_host_key: AcceptOption = False,
     inventory: InventoryOption = None,
     profiles: ProfilesOption = None,
     as_json: JsonOption = False,
@@ -81,7 +76,7 @@ def probe(
 def doctor(
     names: NamesArgument = None,
     tag: TagOption = None,
-    accept_new_host_key: NewHostKeyOption = False,
+    accept_new_host_key: AcceptOption = False,
     inventory: InventoryOption = None,
     profiles: ProfilesOption = None,
     as_json: JsonOption = False,
@@ -122,25 +117,8 @@ def _facts(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool
     """
     from bibench_deploy.runners.device.probe import probe as ask
 
-    with _transport(device, accept_new_host_key) as transport:
+    with open_device(device, accept_new_host_key) as transport:
         return ask(transport, device.workdir, cores)
-
-
-def _transport(device: Device, accept_new_host_key: bool) -> AbstractContextManager[Transport]:
-    from bibench_deploy.device_profiles import LOCAL
-
-    if device.name == LOCAL:
-        from bibench_deploy.runners.transport.local import LocalTransport
-
-        return LocalTransport()
-    from bibench_deploy.runners.transport.link import SshOptions
-    from bibench_deploy.runners.transport.ssh import open_transport
-
-    return open_transport(device, SshOptions(accept_new_host_key=accept_new_host_key, report=_say_retry))
-
-
-def _say_retry(retry: Retry) -> None:
-    console.warn(f"{retry.error.message}; again in {retry.delay_s:.0f} s ({retry.attempt} of {retry.of})")
 
 
 def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> list[Finding]:

@@ -27,7 +27,7 @@ def print_facts_of(device: Device, facts: DeviceFacts, out: Console) -> None:
     rows = {
         "device": f"{device.name} (profile {device.profile.id})",
         "board": facts.model or UNKNOWN,
-        "processor": facts.cpu_name or UNKNOWN,
+        "processor": facts.cpu_name or ("" if any(group.core for group in facts.groups) else UNKNOWN),
         "system": _words(facts.system, facts.kernel, f"Android {facts.android}" if facts.android else None),
         "architecture": _words(
             facts.machine, f"{facts.userland_bits}-bit programs" if facts.userland_bits else None

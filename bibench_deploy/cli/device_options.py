@@ -1,42 +1,25 @@
-"""Options of the commands that work on devices, and the devices that they choose."""
+"""What the commands about devices share: their options, and the devices that they choose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bibench_deploy.cli import console, targets
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
     from bibench_deploy.device_profiles import Device, DeviceProfile
+    from bibench_deploy.runners.transport.base import Transport
+    from bibench_deploy.runners.transport.retry import Retry
 
-InventoryOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--inventory",
-        metavar="FILE",
-        help="Your devices; by default devices.toml of your configuration folder.",
-    ),
-]
-ProfilesOption = Annotated[
-    list[Path] | None,
-    typer.Option("--profiles", metavar="DIR", help="A folder with your own device profiles (repeatable)."),
-]
-TagOption = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Devices with this tag (repeatable).")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Devices; 'local' is this machine.")
-]
-NewHostKeyOption = Annotated[
-    bool,
-    typer.Option(
-        "--accept-new-host-key", help="Trust a device that is seen for the first time, and keep its key."
-    ),
 ]
 
 
@@ -53,20 +36,12 @@ def chosen_devices(
     Raises:
         InputError: none was named, or an unknown one, or tag; the inventory or a profile is not valid.
     """
-    from bibench_deploy.device_profiles import LOCAL, load_profiles, read_inventory, split_names
+    from bibench_deploy.device_profiles import load_profiles
 
-    wanted, groups = split_names(names), split_names(tags)
-    if not wanted and not groups:
+    wanted, found = targets.choose(names, tags, inventory, folders)
+    if not wanted:
         raise InputError("no device was named", remedy="name devices, or choose some with --tag")
-    profiles = load_profiles(folders)
-    mine = read_inventory(inventory)
-    found = {
-        device.name: device
-        for device in mine.resolve((name for name in wanted if name != LOCAL), groups, profiles)
-    }
-    if LOCAL in wanted:
-        found[LOCAL] = local_device(profiles)
-    return tuple(found[name] for name in dict.fromkeys((*wanted, *found)))
+    return tuple(found.get(name) or local_device(load_profiles(folders)) for name in wanted)
 
 
 def local_device(profiles: Mapping[str, DeviceProfile]) -> Device:
@@ -93,3 +68,25 @@ def missing_files(device: Device) -> list[str]:
     entry = device.entry
     files = {"key": entry.key, "known_hosts": entry.known_hosts} if entry else {}
     return [f"{name}: there is no file {file}" for name, file in files.items() if file and not file.is_file()]
+
+
+def open_device(device: Device, accept_new_host_key: bool) -> AbstractContextManager[Transport]:
+    """The way to a device, open; tells the user of each attempt that failed.
+
+    Raises:
+        DeviceError: it can't be reached, trusted or entered.
+    """
+    from bibench_deploy.device_profiles import LOCAL
+
+    if device.name == LOCAL:
+        from bibench_deploy.runners.transport.local import LocalTransport
+
+        return LocalTransport()
+    from bibench_deploy.runners.transport.link import SshOptions
+    from bibench_deploy.runners.transport.ssh import open_transport
+
+    return open_transport(device, SshOptions(accept_new_host_key=accept_new_host_key, report=_say_retry))
+
+
+def _say_retry(retry: Retry) -> None:
+    console.warn(f"{retry.error.message}; again in {retry.delay_s:.0f} s ({retry.attempt} of {retry.of})")

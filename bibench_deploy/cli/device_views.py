@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bibench_deploy.device_profiles import LOCAL, Cluster, CoreType, Device, DeviceProfile, features
 from bibench_deploy.device_profiles.cores import cluster_ceiling
+from bibench_deploy.device_profiles.reach import SSH_PORT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,18 +52,10 @@ def devices_table(devices: Sequence[Device]) -> Table:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    table = Table(
-        "device",
-        "board",
-        Column("reached at", overflow="fold"),
-        Column("work folder", overflow="fold"),
-        "tags",
-    )
+    table = Table("device", "board", Column("reached at", overflow="fold"), "tags")
     for device in devices:
         tags = ", ".join(device.entry.tags) if device.entry else ""
-        table.add_row(
-            device.name, device.profile.name, escape(_address(device)), escape(device.workdir), tags or "-"
-        )
+        table.add_row(device.name, device.profile.name, escape(_address(device)), tags or "-")
     return table
 
 
@@ -121,6 +114,7 @@ def print_device(device: Device, cores: Cores, out: Console) -> None:
         "extensions": " ".join(sorted(features(profile, cores))),
         "memory": f"{memory} MiB" if memory else "",
         "usual system": profile.os or "",
+        "usual port": str(profile.reach.port) if profile.reach.port != SSH_PORT else "",
         "usual threads": ", ".join(map(str, profile.threads)),
         "in the paper": profile.published or "",
         "source": profile.source,

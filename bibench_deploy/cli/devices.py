@@ -7,14 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bibench_deploy.cli import console, device_checks
-from bibench_deploy.cli.device_options import (
-    InventoryOption,
-    JsonOption,
-    ProfilesOption,
-    TagOption,
-    missing_files,
-)
+from bibench_deploy.cli import console, device_checks, device_clean
+from bibench_deploy.cli.device_options import JsonOption, missing_files
+from bibench_deploy.cli.targets import InventoryOption, ProfilesOption, TagOption
 from bibench_deploy.errors import InputError
 
 app = typer.Typer(
@@ -182,3 +177,4 @@ def _kept_path(path: Path | None) -> str | None:
 
 app.command("probe")(device_checks.probe)
 app.command("doctor")(device_checks.doctor)
+app.command("clean")(device_clean.clean)

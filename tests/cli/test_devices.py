@@ -12,6 +12,11 @@ from lab.device import SimulatedDevice
 from lab.lab import Lab
 from lab.setup import TERMUX, Setup
 
+from bibench_deploy.device_profiles import load_profiles, read_inventory
+from bibench_deploy.runners.device.cache import DeviceCache
+from bibench_deploy.runners.device.lease import Lease
+from bibench_deploy.runners.transport.base import Completed
+from bibench_deploy.runners.transport.ssh import open_transport
 from support.command import bibench, is_clean
 
 
@@ -175,3 +180,39 @@ def test_a_missing_key_is_said_before_anything_is_tried(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert f"impossible: key: there is no file {tmp_path}/absent" in done.stdout
     assert "ssh-copy-id" in done.stdout
+
+
+def test_what_was_pushed_is_removed_and_nothing_else(
+    lab: Lab, linux_host: SimulatedDevice, tmp_path: Path
+) -> None:
+    artefact = tmp_path / "a model.bbm"
+    artefact.write_bytes(b"x" * 300_000)
+    (device,) = read_inventory(lab.inventory).resolve(["linux"], [], load_profiles())
+    with open_transport(device) as transport:
+        cached = DeviceCache(transport, device.workdir).ensure(artefact)
+        transport.run("echo mine > .cache/bibench-deploy/notes", timeout_s=10)
+    done = in_lab(lab, tmp_path, "clean", "linux", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads(done.stdout)["devices"]
+    assert row["removed"] == [Path(cached.path).name]
+    assert row["freed_kib"] >= 290
+    assert linux_host.inside('cd "$2/.cache/bibench-deploy"; find . -type f').split() == ["./notes"]
+    assert json.loads(in_lab(lab, tmp_path, "clean", "linux", "--json").stdout)["devices"][0]["removed"] == []
+
+
+def test_a_device_that_is_measured_on_is_not_cleaned(
+    lab: Lab, linux_host: SimulatedDevice, tmp_path: Path
+) -> None:
+    (device,) = read_inventory(lab.inventory).resolve(["linux"], [], load_profiles())
+    with open_transport(device) as transport:
+        Lease(
+            lambda script, limit, step: transport.run(script, timeout_s=limit, step=step), "linux", "somebody"
+        ).acquire()
+        done = in_lab(lab, tmp_path, "clean", "linux", "--no-wait")
+    assert done.returncode == 3
+    assert "the device is taken by somebody" in done.stderr
+
+
+def test_a_full_disk_is_cleaned(lab: Lab, linux_host: SimulatedDevice, tmp_path: Path) -> None:
+    linux_host.fill_disk()
+    assert in_lab(lab, tmp_path, "clean", "linux").returncode == 0
