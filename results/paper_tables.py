@@ -23,7 +23,7 @@ NOT_MEASURED = "–"
 PAPER = "BiBench"
 OWN = "here"
 
-_TITLES = ("device", "cores", "dataset", "threads", "architecture")
+_TITLES = ("device", "processor", "cores", "dataset", "threads", "architecture")
 
 
 def show_report(report: Report, console: Console, published: Mapping[Place, Mapping[Column, float]]) -> None:
@@ -101,7 +101,7 @@ def _news(key: Sequence[str], before: Sequence[str]) -> list[str]:
 
 
 def _key(place: Place) -> tuple[str, ...]:
-    return place.device, place.cpus, place.dataset, str(place.threads), place.architecture
+    return place.device, place.processor, place.cpus, place.dataset, str(place.threads), place.architecture
 
 
 def _show_scores(found: Sequence[Score], console: Console) -> None:

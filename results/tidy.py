@@ -29,6 +29,7 @@ class Place:
         architecture: as the model names it; the model's own name where it names none, or where several models
             of one architecture would stand in the same cell.
         dataset, cpus: empty where unknown, or where nothing was asked for.
+        processor: empty but for devices of one name that are several machines ("local" of two hosts).
     """
 
     device: str
@@ -36,6 +37,7 @@ class Place:
     architecture: str
     dataset: str = ""
     cpus: str = ""
+    processor: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,14 @@ class Score:
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:
-    """Of each measurement the newest that is not invalid, or the newest where all are; in the order of the rows."""
+    """Of each measurement the newest that is not invalid, or the newest where all are; in the order of the rows.
+
+    A model that was exported again under its name takes the place of the one before; a twin belongs to its model.
+    """
     best: dict[tuple[object, ...], Row] = {}
     for row in rows:
-        key = (row.device, row.engine, row.source_sha256, row.variant, row.threads, row.cpus)
+        model = row.source_sha256 if row.variant == FULL_PRECISION else row.model
+        key = (row.device, row.host.cpu, row.engine, model, row.variant, row.threads, row.cpus)
         known = best.get(key)
         if known is None or _rank(row) >= _rank(known):
             best[key] = row
@@ -93,7 +99,7 @@ def newest(rows: Iterable[Row]) -> list[Row]:
 
 def grid(summary: Report) -> Grid:
     """The table of a report's rows."""
-    names = _names([line.row for line in summary.lines] + list(summary.not_applicable))
+    names = _names(summary)
     cells: dict[tuple[Place, Column], Line] = {}
     for line in sorted(summary.lines, key=lambda line: _rank(line.row)):
         cells[_place(line.row, names), _column(line.row)] = line
@@ -103,7 +109,14 @@ def grid(summary: Report) -> Grid:
     devices += [row.device for row in summary.not_applicable]
     places = sorted(
         {place for place, _ in keys},
-        key=lambda at: (devices.index(at.device), at.cpus, at.dataset, at.threads, at.architecture),
+        key=lambda at: (
+            devices.index(at.device),
+            at.processor,
+            at.cpus,
+            at.dataset,
+            at.threads,
+            at.architecture,
+        ),
     )
     columns = sorted({column for _, column in keys}, key=_order)
     return Grid(tuple(places), tuple(columns), cells, missing)
@@ -114,7 +127,7 @@ def scores(summary: Report) -> list[Score]:
     pairs: dict[Column, list[Comparison]] = {}
     for comparison in summary.comparisons:
         pairs.setdefault(_column(comparison.binarized.row), []).append(comparison)
-    names = _names(line.row for line in summary.lines)
+    names = _names(summary)
     found = []
     for column in sorted(pairs, key=_order):
         fair = [pair for pair in pairs[column] if pair.fair]
@@ -174,26 +187,43 @@ def _column(row: Row) -> Column:
     return Column(row.engine, row.algorithm)
 
 
-def _place(row: Row, names: Mapping[str, str]) -> Place:
-    return Place(row.device, row.threads, names[row.source_sha256], row.dataset or "", row.cpus or "")
+def _place(row: Row, names: _Names) -> Place:
+    processor = row.host.cpu if row.device in names.ambiguous_devices else ""
+    architecture = names.models[row.source_sha256]
+    return Place(row.device, row.threads, architecture, row.dataset or "", row.cpus or "", processor)
 
 
-def _names(rows: Iterable[Row]) -> dict[str, str]:
-    """What to call each model, by its sha256: its architecture, where no other model takes the same cells."""
+@dataclass(frozen=True)
+class _Names:
+    """What to call models and devices so that no two share a cell.
+
+    Attributes:
+        models: the name of each model, by its sha256.
+        ambiguous_devices: names that several machines have.
+    """
+
+    models: Mapping[str, str]
+    ambiguous_devices: frozenset[str]
+
+
+def _names(summary: Report) -> _Names:
+    rows = [line.row for line in summary.lines] + list(summary.not_applicable)
     sharing: dict[tuple[object, ...], set[str]] = {}
-    known: dict[str, Row] = {}
+    processors: dict[str, set[str]] = {}
     for row in rows:
-        known.setdefault(row.source_sha256, row)
+        processors.setdefault(row.device, set()).add(row.host.cpu)
         if row.variant != FULL_PRECISION:
             cell = (row.architecture, row.dataset, row.algorithm)
-            sharing.setdefault(cell, set()).add(row.source_sha256)
-    crowded = {(cell[0], cell[1]) for cell, models in sharing.items() if len(models) > 1}
-    return {
-        source: row.architecture
+            sharing.setdefault(cell, set()).add(row.model)
+    crowded = {cell[:2] for cell, models in sharing.items() if len(models) > 1}
+    models = {
+        row.source_sha256: row.architecture
         if row.architecture and (row.architecture, row.dataset) not in crowded
         else row.model
-        for source, row in known.items()
+        for row in rows
     }
+    ambiguous = frozenset(device for device, found in processors.items() if len(found) > 1)
+    return _Names(models, ambiguous)
 
 
 def _by(pairs: Sequence[Comparison], key: Callable[[Row], Key]) -> dict[Key, HardwareMetric]:
