@@ -87,5 +87,5 @@ class _Pipes:
         try:
             self._process.wait(timeout=GRACE_S + 4.0)
         except subprocess.TimeoutExpired:
-            self._process.terminate()
+            self._process.kill()
             self._process.wait()

@@ -45,7 +45,8 @@ BOOT = "exec sh -c 'eval \"$(dd bs=1 count={size} 2>/dev/null)\"'"
 
 # In braces, so that a program that was cut short is a syntax error and not half a program.
 # Every handler sets `woken` and ends the sleep; flags are looked at after `woken` is cleared: no signal is lost.
-# A child that was just forked may still have our handlers, so SIGTERM would be lost on it: SIGKILL.
+# In bash another signal can end a handler early, so they set flags first, and it is asked whether the supervisor
+# still lives. A child that was just forked may still have our handlers, so SIGTERM would be lost on it: SIGKILL.
 # dash's `wait` waits for whole pipelines, and `$!` of a pipeline is its last process: hence a supervisor that waits
 # for the script alone. Without setsid (macOS) the script's descendants are looked up instead of its group.
 _RUN = "BIBENCH_RUN"
@@ -86,9 +87,9 @@ lead=setsid
 command -v setsid >/dev/null || lead=
 woken= end= over= fed= reader= nap=@LIMIT@
 trap 'woken=1; kill -s KILL $s' USR1
-trap 'woken=1; kill -s KILL $s; fed=1' ALRM
-trap 'woken=1; kill -s KILL $s; end=1' TERM HUP
-trap 'woken=1; kill -s KILL $s; over=1' USR2
+trap 'fed=1 woken=1; kill -s KILL $s' ALRM
+trap 'end=1 woken=1; kill -s KILL $s' TERM HUP
+trap 'over=1 woken=1; kill -s KILL $s' USR2
 echo "$m begin"; echo "$m begin" >&4
 {
   [ @BYTES@ -eq 0 ] || head -c @BYTES@ <&3
@@ -114,6 +115,7 @@ exec 4>&-
 while :; do
   woken=
   [ "$over" ] && break
+  kill -0 $supervisor || break
   if [ "$fed" ] && [ -z "$reader" ]; then
     { while read -r x; do kill -s USR1 $$; done; kill -s TERM $$; } <&3 >/dev/null & reader=$!
     nap=@PATIENCE@
@@ -122,6 +124,7 @@ while :; do
     nap=1; kill -s TERM $supervisor
   fi
   sleep $nap >/dev/null 3<&- & s=$!
+  [ "$woken" ] || kill -0 $supervisor || woken=1
   [ "$woken" ] && kill -s KILL $s
   wait $s; wait $s
   [ "$woken" ] || end=1
