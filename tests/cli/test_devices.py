@@ -15,7 +15,6 @@ from lab.setup import TERMUX, Setup
 from bibench_deploy.device_profiles import load_profiles, read_inventory
 from bibench_deploy.runners.device.cache import DeviceCache
 from bibench_deploy.runners.device.lease import Lease
-from bibench_deploy.runners.transport.base import Completed
 from bibench_deploy.runners.transport.ssh import open_transport
 from support.command import bibench, is_clean
 
