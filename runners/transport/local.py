@@ -85,7 +85,8 @@ class _Pipes:
     def close(self, ended: bool) -> None:
         self._input.close()
         try:
-            self._process.wait(timeout=GRACE_S + 4.0)
+            # It ends by itself, since its input has; who does not know our program may not.
+            self._process.wait(timeout=GRACE_S + (4.0 if ended else 1.0))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -209,7 +209,8 @@ def reaper(names: Sequence[str]) -> str:
     return f"""
 if [ ! -r /proc/$$/environ ]; then sleep {PATIENCE_S + GRACE_S + 1}; exit; fi
 for _ in 1 2 3 4 5; do
-  found=$(grep -l {wanted} /proc/[0-9]*/environ 2>/dev/null) || exit 0
+  found=$(grep -l {wanted} /proc/[0-9]*/environ 2>/dev/null)
+  [ "$found" ] || exit 0
   for f in $found; do f=${{f#/proc/}}; kill -s KILL "${{f%/environ}}" 2>/dev/null; done
   sleep 1
 done

@@ -33,6 +33,8 @@ _SAYINGS = (
     ),
     ("input/output error", "fails", "the disk or card of the device is damaged: replace it"),
     ("not a directory", "is not a folder", "choose another work folder (`workdir`)"),
+    # dash's own words for both of the latter.
+    ("directory nonexistent", "is missing", "make it, or choose another work folder (`workdir`)"),
     ("no such file or directory", "is missing", "make it, or choose another work folder (`workdir`)"),
 )
 
