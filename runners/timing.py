@@ -27,6 +27,10 @@ SETTLED_TURNS = 3
 SETTLED_WITHIN = 0.02
 MOST_WARMUP_SECONDS = 2.0
 
+# A turn on a device costs a second beside its runs, and short ones would be many: no more than so many.
+MOST_WARMUP_TURNS = TURNS
+MOST_TURNS = 5 * TURNS
+
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MS = 1_000_000
 
@@ -69,12 +73,12 @@ class MeasureRule:
         return StopRule(self.min_seconds / TURNS, max(1, math.ceil(self.min_runs / TURNS)))
 
     def enough(self, turns: Sequence[Sequence[int]]) -> bool:
-        """Whether these turns (ns) suffice."""
+        """Whether these turns (ns) suffice; there are never more than ``MOST_TURNS``."""
         runs = sum(map(len, turns))
         seconds = sum(map(sum, turns)) / NS_PER_SECOND
         if len(turns) < TURNS or runs < self.min_runs or seconds < self.min_seconds:
             return False
-        if seconds >= self.max_seconds:
+        if seconds >= self.max_seconds or len(turns) >= MOST_TURNS:
             return True
         interval = median_interval(turns)
         centre = percentile([run for turn in turns for run in turn], 0.5)
@@ -82,7 +86,8 @@ class MeasureRule:
 
     def settled(self, turns: Sequence[Sequence[int]]) -> bool:
         """Whether the warm-up that these turns (ns) were can end."""
-        if sum(map(sum, turns)) >= MOST_WARMUP_SECONDS * NS_PER_SECOND:
+        seconds = sum(map(sum, turns)) / NS_PER_SECOND
+        if seconds >= MOST_WARMUP_SECONDS or len(turns) >= MOST_WARMUP_TURNS:
             return True
         last = turn_medians(turns[-SETTLED_TURNS:])
         return len(last) == SETTLED_TURNS and max(last) <= (1 + SETTLED_WITHIN) * min(last)

@@ -40,6 +40,7 @@ SHAKY = [[100 * MS, 110 * MS, 90 * MS], [120 * MS, 130 * MS, 110 * MS]] * (TURNS
         (SHAKY, MeasureRule(2.0, 30), False),  # the precision
         (SHAKY, MeasureRule(2.0, 30, precision=0.2), True),
         (SHAKY, MeasureRule(2.0, 30, max_seconds=3.0), True),  # time is up
+        (SHAKY * 5, MeasureRule(0.02, 3, max_seconds=100.0), True),  # so many turns are enough
         ([], MeasureRule(), False),
     ],
 )
@@ -57,6 +58,7 @@ def test_a_measurement_is_precise_or_its_time_is_up(
         ((150, 120, 100), False),
         ((150, 120, 101, 100, 102), True),
         ((800, 700, 600), True),  # two seconds are enough
+        ((10, 20) * 5, True),  # and so are ten turns
     ],
 )
 def test_warming_up_ends_when_the_last_turns_agree(medians_ms: tuple[int, ...], settled: bool) -> None:
