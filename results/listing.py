@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -16,7 +16,7 @@ from bibench_deploy.runners.timing import summarise
 from .fields import FIELDS, Value, record
 from .report import Line
 from .row import Row
-from .tables import marks, milliseconds, size
+from .tables import marks, milliseconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ID_DIGITS = 8
 UNKNOWN = "unknown"
 _ALWAYS = ("id", "measured at", "median ms")
-_FIGURES = ("threads", "median ms", "runs", "size")
+_FIGURES = ("threads", "median ms")
+_UNBROKEN = ("id", "measured at", "verdict", *_FIGURES)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ def columns_of(rows: Sequence[Row]) -> Columns:
         "threads": [str(row.threads) for row in rows],
         "cores": [row.cpus or "" for row in rows],
         "median ms": [_median(row) for row in rows],
-        "runs": [str(len(row.samples_ns)) for row in rows],
-        "size": [size(row.size_bytes) for row in rows],
         "verdict": [_verdict(row) for row in rows],
     }
     same = {
@@ -77,10 +76,8 @@ def show_list(rows: Sequence[Row], console: Console) -> None:
         console.print(escape(columns.above), soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns.varying:
-        figure = name in _FIGURES
-        table.add_column(
-            name, justify="right" if figure else "left", no_wrap=figure or name == "id", overflow="fold"
-        )
+        side: Literal["left", "right"] = "right" if name in _FIGURES else "left"
+        table.add_column(name, justify=side, no_wrap=name in _UNBROKEN, overflow="fold")
     for line in zip(*columns.varying.values(), strict=True):
         table.add_row(*map(escape, line))
     console.print(table)

@@ -9,12 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from bibench_deploy.metrics import HardwareMetric
-
 from .published.latencies import SOURCE
 from .report import Report
 from .tables import OVERSUBSCRIBED, UNSTABLE, marks, milliseconds, not_applicable, notes
-from .tidy import Column, Grid, Place, Score, grid, scores
+from .tidy import Column, Grid, Mean, Place, Score, grid, scores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,42 +103,40 @@ def _key(place: Place) -> tuple[str, ...]:
 
 
 def _show_scores(found: Sequence[Score], console: Console) -> None:
-    console.print(
-        "\nhardware metric (Eq. 9): sqrt((speedup² + compression²) / 2) of the means of fp32/binarized"
-    )
+    console.print("\nhardware metric √((speedup² + compression²) / 2), Eq. 9, of means over pairs")
     several = len({score.column.engine for score in found}) > 1
     table = _empty(*(["engine"] if several else []), "algorithm", "mean over")
     for name in ("pairs", "speedup", "compression", "metric"):
         table.add_column(name, justify="right", no_wrap=True)
     for score in found:
         head = [score.column.engine] if several else []
-        sign = "" if score.stable else UNSTABLE
         without = f", {score.left_out} left out" if score.left_out else ""
         table.add_row(
             *head,
             escape(score.column.algorithm),
             f"all{without}",
-            *_figures(score.metric, sign),
+            *_figures(score.whole),
             style="bold",
         )
-        for label, metric in parts(score):
-            table.add_row(*[""] * len(head), "", escape(label), *_figures(metric, ""))
+        for label, mean in parts(score):
+            table.add_row(*[""] * len(head), "", escape(label), *_figures(mean))
     console.print(table)
 
 
-def parts(score: Score) -> list[tuple[str, HardwareMetric]]:
+def parts(score: Score) -> list[tuple[str, Mean]]:
     """The means over parts of the pairs, where there is more than one part."""
-    found: list[tuple[str, HardwareMetric]] = []
+    found: list[tuple[str, Mean]] = []
     if len(score.by_device) > 1:
         found += score.by_device.items()
     if len(score.by_architecture) > 1:
         found += score.by_architecture.items()
     if len(score.by_threads) > 1:
-        found += [(f"{n} thread{'s' if n > 1 else ''}", metric) for n, metric in score.by_threads.items()]
+        found += [(f"{n} thread{'s' if n > 1 else ''}", mean) for n, mean in score.by_threads.items()]
     return found
 
 
-def _figures(metric: HardwareMetric, sign: str) -> tuple[str, ...]:
+def _figures(mean: Mean) -> tuple[str, ...]:
+    metric, sign = mean.metric, "" if mean.stable else UNSTABLE
     return (
         str(metric.pairs),
         f"{sign}{metric.speedup:.2f}×",

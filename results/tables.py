@@ -65,10 +65,11 @@ def notes(lines: Sequence[Line]) -> list[str]:
             f"{OVERSUBSCRIBED} oversubscribed: more threads than the machine's {over.row.host.cores} cores"
         )
     unstable = [line for line in lines if not line.stable]
-    if any(line.row.verdict is None for line in unstable):
+    unjudged = sum(line.row.verdict is None for line in unstable)
+    if unjudged:
         said.append(
             f"unstable, {UNSTABLE}: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
-            f"({len(unstable)} of {len(lines)}); measure again when the machine is idle"
+            f"({unjudged} of {len(lines)}); measure again when the machine is idle"
         )
     for line in unstable:
         if line.row.verdict is not None:

@@ -65,21 +65,27 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The hardware metric over some pairs; ``stable`` where all of their medians are."""
+
+    metric: HardwareMetric
+    stable: bool
+
+
+@dataclass(frozen=True)
 class Score:
     """The hardware metric of one algorithm on one engine (Eq. 9), over all of its pairs and by parts of them.
 
     Attributes:
         left_out: pairs that say nothing of the model, being oversubscribed or invalid.
-        stable: whether all medians in it are.
     """
 
     column: Column
-    metric: HardwareMetric
-    by_device: Mapping[str, HardwareMetric]
-    by_threads: Mapping[int, HardwareMetric]
-    by_architecture: Mapping[str, HardwareMetric]
+    whole: Mean
+    by_device: Mapping[str, Mean]
+    by_threads: Mapping[int, Mean]
+    by_architecture: Mapping[str, Mean]
     left_out: int
-    stable: bool
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:
@@ -141,7 +147,6 @@ def scores(summary: Report) -> list[Score]:
                 _by(fair, lambda row: row.threads),
                 _by(fair, lambda row: _place(row, names).architecture),
                 len(pairs[column]) - len(fair),
-                all(pair.stable for pair in fair),
             )
         )
     return found
@@ -189,8 +194,8 @@ def _column(row: Row) -> Column:
 
 def _place(row: Row, names: _Names) -> Place:
     processor = row.host.cpu if row.device in names.ambiguous_devices else ""
-    architecture = names.models[row.source_sha256]
-    return Place(row.device, row.threads, architecture, row.dataset or "", row.cpus or "", processor)
+    architecture, dataset = names.models[row.source_sha256]
+    return Place(row.device, row.threads, architecture, dataset, row.cpus or "", processor)
 
 
 @dataclass(frozen=True)
@@ -198,40 +203,45 @@ class _Names:
     """What to call models and devices so that no two share a cell.
 
     Attributes:
-        models: the name of each model, by its sha256.
+        models: the name and the dataset of each model, by its sha256.
         ambiguous_devices: names that several machines have.
     """
 
-    models: Mapping[str, str]
+    models: Mapping[str, tuple[str, str]]
     ambiguous_devices: frozenset[str]
 
 
 def _names(summary: Report) -> _Names:
     rows = [line.row for line in summary.lines] + list(summary.not_applicable)
+    # Rows of earlier versions lack what the same model says of itself in later ones.
+    origins = {row.source_sha256: row for row in sorted(rows, key=lambda row: bool(row.metadata))}
     sharing: dict[tuple[object, ...], set[str]] = {}
     processors: dict[str, set[str]] = {}
     for row in rows:
         processors.setdefault(row.device, set()).add(row.host.cpu)
         if row.variant != FULL_PRECISION:
-            cell = (row.architecture, row.dataset, row.algorithm)
+            origin = origins[row.source_sha256]
+            cell = (origin.architecture, origin.dataset, row.algorithm)
             sharing.setdefault(cell, set()).add(row.model)
     crowded = {cell[:2] for cell, models in sharing.items() if len(models) > 1}
-    models = {
-        row.source_sha256: row.architecture
-        if row.architecture and (row.architecture, row.dataset) not in crowded
-        else row.model
-        for row in rows
+    names = {
+        source: origin.architecture
+        if origin.architecture and (origin.architecture, origin.dataset) not in crowded
+        else origin.model
+        for source, origin in origins.items()
     }
+    models = {source: (name, origins[source].dataset or "") for source, name in names.items()}
     ambiguous = frozenset(device for device, found in processors.items() if len(found) > 1)
     return _Names(models, ambiguous)
 
 
-def _by(pairs: Sequence[Comparison], key: Callable[[Row], Key]) -> dict[Key, HardwareMetric]:
+def _by(pairs: Sequence[Comparison], key: Callable[[Row], Key]) -> dict[Key, Mean]:
     parts: dict[Key, list[Comparison]] = {}
     for pair in pairs:
         parts.setdefault(key(pair.binarized.row), []).append(pair)
     return {part: _mean(parts[part]) for part in sorted(parts)}
 
 
-def _mean(pairs: Sequence[Comparison]) -> HardwareMetric:
-    return hardware_metric((pair.metric.speedup, pair.metric.compression) for pair in pairs)
+def _mean(pairs: Sequence[Comparison]) -> Mean:
+    metric = hardware_metric((pair.metric.speedup, pair.metric.compression) for pair in pairs)
+    return Mean(metric, all(pair.stable for pair in pairs))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bibench_deploy.results.report import Report
-    from bibench_deploy.results.tidy import Column, Place
+    from bibench_deploy.results.tidy import Column, Mean, Place
 
 REFERENCES = ("bibench",)
 
@@ -98,19 +98,18 @@ def _published(summary: Report, folders: Sequence[Path]) -> dict[Place, dict[Col
 def _document(summary: Report, published: Mapping[Place, Mapping[Column, float]]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from bibench_deploy.results.document import document, metric_document
+    from bibench_deploy.results.document import document
     from bibench_deploy.results.tidy import scores
 
     return document(summary) | {
         "scores": [
             {
                 **asdict(score.column),
-                **metric_document(score.metric),
-                "by_device": {key: metric_document(m) for key, m in score.by_device.items()},
-                "by_architecture": {key: metric_document(m) for key, m in score.by_architecture.items()},
-                "by_threads": {str(key): metric_document(m) for key, m in score.by_threads.items()},
+                **_mean(score.whole),
+                "by_device": {key: _mean(part) for key, part in score.by_device.items()},
+                "by_architecture": {key: _mean(part) for key, part in score.by_architecture.items()},
+                "by_threads": {str(key): _mean(part) for key, part in score.by_threads.items()},
                 "left_out": score.left_out,
-                "stable": score.stable,
             }
             for score in scores(summary)
         ],
@@ -120,3 +119,9 @@ def _document(summary: Report, published: Mapping[Place, Mapping[Column, float]]
             for column, latency in latencies.items()
         ],
     }
+
+
+def _mean(mean: Mean) -> dict[str, Any]:
+    from bibench_deploy.results.document import metric_document
+
+    return metric_document(mean.metric) | {"stable": mean.stable}

@@ -69,7 +69,7 @@ def test_a_model_that_was_exported_again_takes_the_place_of_the_one_before() -> 
         row(variant, measured_at=DAY + timedelta(1), source_sha256="b" * 64) for variant in ("fp32", "bnn")
     ]
     (score,) = scores(recent([*before, *after]))
-    assert score.metric.pairs == 1
+    assert score.whole.metric.pairs == 1
 
 
 def test_twins_of_models_that_share_a_name_are_kept_apart() -> None:
@@ -86,6 +86,26 @@ def test_models_of_one_architecture_share_a_line_unless_they_would_share_a_cell(
     again = row(model="c", source_sha256="c")
     assert set(medians(bnn, again)) == {("a", 1, "bnn"), ("c", 1, "bnn")}
     assert set(medians(row(arch=None))) == {("resnet18", 1, "bnn")}  # the model's own name
+
+
+def test_an_older_row_of_the_same_model_is_told_what_the_model_says_of_itself() -> None:
+    told = row(metadata={"bibench.arch": "vgg-tiny", "bibench.dataset": "fashion-mnist"})
+    table = grid(recent([row(threads=2, metadata={}), told]))
+    assert [(place.architecture, place.dataset) for place in table.places] == [
+        ("vgg-tiny", "fashion-mnist")
+    ] * 2
+
+
+def test_a_mean_is_stable_where_all_of_it_is() -> None:
+    rows = [
+        row("fp32"),
+        row(),
+        row("fp32", threads=2),
+        row(threads=2, verdict="unstable", reasons=["drifting"]),
+    ]
+    (score,) = scores(recent(rows))
+    assert not score.whole.stable
+    assert {threads: part.stable for threads, part in score.by_threads.items()} == {1: True, 2: False}
 
 
 def test_machines_that_share_a_name_are_not_one_device() -> None:
@@ -117,8 +137,12 @@ def test_a_score_is_the_mean_over_pairs_and_over_their_parts() -> None:
     rows = [row("fp32"), row(), row("fp32", threads=2, samples_ns=[20 * MS] * 30), row(threads=2)]
     (score,) = scores(recent(rows))
     assert score.column == Column("larq", "bnn")
-    assert (score.metric.speedup, score.metric.compression, score.metric.pairs) == (3.0, 8.0, 2)
-    assert {threads: part.speedup for threads, part in score.by_threads.items()} == {1: 4.0, 2: 2.0}
+    assert (score.whole.metric.speedup, score.whole.metric.compression, score.whole.metric.pairs) == (
+        3.0,
+        8.0,
+        2,
+    )
+    assert {threads: part.metric.speedup for threads, part in score.by_threads.items()} == {1: 4.0, 2: 2.0}
     assert (list(score.by_device), list(score.by_architecture)) == (["local"], ["resnet18"])
 
 
@@ -126,7 +150,7 @@ def test_a_score_is_the_mean_over_pairs_and_over_their_parts() -> None:
 def test_what_says_nothing_of_the_model_is_left_out_and_counted(why: dict[str, Any]) -> None:
     rows = [row("fp32"), row(), row("fp32", device="d", **why), row(device="d", **why)]
     (score,) = scores(recent(rows))
-    assert (score.metric.pairs, score.left_out) == (1, 1)
+    assert (score.whole.metric.pairs, score.left_out) == (1, 1)
 
 
 def test_what_an_engine_can_not_do_has_a_place_of_its_own() -> None:
