@@ -56,18 +56,26 @@ def open_peer(case: Case, networks: Networks) -> Peer:
         source = networks.source(case.model, case.variant)
         artefact = networks.artefact(Case(NATIVE, case.model, case.variant))
         return Ceiling(case, work_of(source), artefact)
+    try:
+        return _Process(case, networks.artefact(case), worker_command(case))
+    except BibenchError as error:
+        raise UnavailableError(str(error)) from error
+
+
+def worker_command(case: Case) -> tuple[str, ...]:
+    """What starts the process that times a case.
+
+    Raises:
+        UnavailableError: its library is not installed.
+    """
     command: tuple[str, ...] = WORKER
     if case.library in _FOREIGN:
         module = _FOREIGN[case.library]
         if importlib.util.find_spec(module) is None:
             raise UnavailableError(f"{module} is not installed (pip install {module.replace('_', '-')})")
-        command = (sys.executable, str(_PEER_WORKER), case.library)
-    if case.isa:
-        command = ("env", f"BIBENCH_ISA={case.isa}", *command)
-    try:
-        return _Process(case, networks.artefact(case), command)
-    except BibenchError as error:
-        raise UnavailableError(str(error)) from error
+        # -P: this folder's statistics.py must not be imported instead of Python's.
+        command = (sys.executable, "-P", str(_PEER_WORKER), case.library)
+    return ("env", f"BIBENCH_ISA={case.isa}", *command) if case.isa else command
 
 
 class _Process:
