@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +123,35 @@ def execute(
     Raises:
         DataError: an output's first axis is not the batch, so its rows can't be told apart.
     """
+    return execute_together(lambda feeds: [run(feed) for feed in feeds], inputs, batch, 1)
+
+
+def execute_together(
+    run: Callable[[list[dict[str, npt.NDArray[Any]]]], Sequence[Mapping[str, npt.NDArray[Any]]]],
+    inputs: Arrays,
+    batch: int,
+    at_once: int,
+) -> dict[str, npt.NDArray[np.generic]]:
+    """As ``execute``, for what takes several batches in one call.
+
+    Args:
+        run: executes so many batches, or fewer.
+        at_once: how many.
+
+    Raises:
+        DataError: as ``execute``.
+    """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {}
-    for feeds, rows in _batches(inputs, batch):
-        for name, array in run(feeds).items():
-            if array.ndim == 0 or len(array) != batch:
-                raise DataError(
-                    f"output '{name}' has the shape {array.shape}, no axis for the {batch} rows of a batch",
-                    remedy="remove such outputs from the model",
-                )
-            parts.setdefault(name, []).append(array[:rows])
+    batches = _batches(inputs, batch)
+    while some := list(islice(batches, at_once)):
+        for results, (_, rows) in zip(run([feeds for feeds, _ in some]), some, strict=True):
+            for name, array in results.items():
+                if array.ndim == 0 or len(array) != batch:
+                    raise DataError(
+                        f"output '{name}' has the shape {array.shape}, no axis for the {batch} rows of a batch",
+                        remedy="remove such outputs from the model",
+                    )
+                parts.setdefault(name, []).append(array[:rows])
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 

@@ -60,8 +60,13 @@ def open_executable(path: Path, threads: int) -> Executable:
         return Executable("onnxruntime", None, model.inputs, model.batch, model.run)
     artefact = read_artefact(path)
     session = open_artefact(artefact, threads)
-    specs = tuple(InputSpec(tensor.name, tuple(tensor.shape)) for tensor in artefact.manifest.inputs)
+    specs = specs_of(artefact.manifest)
     return Executable(artefact.manifest.engine, session.kernel, specs, specs[0].shape[0], session.run)
+
+
+def specs_of(manifest: Manifest) -> tuple[InputSpec, ...]:
+    """What an artefact takes, in the ONNX model's layout."""
+    return tuple(InputSpec(tensor.name, tuple(tensor.shape)) for tensor in manifest.inputs)
 
 
 def open_artefact(artefact: Artefact, threads: int, settle_ms: float = 0) -> Session:
