@@ -12,10 +12,12 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, is_binary_layer
 
-from ..nodes import constant_of
+from ..nodes import constant_of, integer
 from ..sign_zero import hits_integers
 from .holding import Doubles
 
+#: Weights that are multiples of this lie on a grid: none that was trained does.
+_GRID = 2.0**-10
 _THROUGH = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool", "GlobalMaxPool"})
 
 
@@ -30,9 +32,15 @@ def meets_by_chance(value: ir.Value, threshold: Doubles) -> bool:
             return False
         return not hits_integers(layer, threshold.astype(np.float32))
     if node.op_type in ("Conv", "Gemm"):
-        # All zeros in give the bias out.
+        # All zeros in give the bias out; weights on a grid give sums on a grid.
+        weight = constant_of(node.inputs[1])
         bias = constant_of(node.inputs[2]) if len(node.inputs) > 2 else None
-        return bias is not None and bias.size == threshold.size and bool((bias.ravel() != threshold).all())
+        if weight is None or bias is None or bias.size != threshold.size:
+            return False
+        transposed = node.op_type == "Gemm" and not integer(node, "transB", 0)
+        filters = (weight.T if transposed else weight).astype(np.float64).reshape(threshold.size, -1) / _GRID
+        ragged = (filters != np.round(filters)).any(axis=1)
+        return bool(ragged.all() and (bias.ravel() != threshold).all())
     if node.op_type == "Add" and all(constant_of(operand) is None for operand in node.inputs):
         return any(operand is not None and meets_by_chance(operand, threshold) for operand in node.inputs)
     if node.op_type in _THROUGH and node.inputs[0] is not None:
