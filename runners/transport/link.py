@@ -12,6 +12,7 @@ import fabric
 import paramiko
 
 from .channel import within
+from .faults import CONNECTING, connecting_error
 from .host_keys import HostKeys
 from .keys import Keys
 from .retry import Backoff, Report, silent
@@ -47,16 +48,19 @@ class SshOptions:
     report: Report = silent
 
 
-def open_chain(connection: fabric.Connection, connect_timeout_s: float) -> None:
+def open_chain(connection: fabric.Connection, connect_timeout_s: float, device: str) -> None:
     """Open a connection, after those before it.
 
     Raises:
-        CONNECTING: as the libraries say it.
-        DeviceError: the host is not trusted, or does not trust us.
+        DeviceError: a host is not reached, not trusted, or does not trust us.
     """
     if isinstance(connection.gateway, fabric.Connection):
-        open_chain(connection.gateway, connect_timeout_s)
-    within(connect_timeout_s + BANNER_S + AUTHENTICATION_S + CHANNEL_S, connection.open)
+        open_chain(connection.gateway, connect_timeout_s, device)
+    try:
+        within(connect_timeout_s + BANNER_S + AUTHENTICATION_S + CHANNEL_S, connection.open)
+    except CONNECTING as error:
+        address = f"{connection.host} port {connection.port}"
+        raise connecting_error(error, address=address, device=device, step="connecting") from error
     _watch(connection.transport.sock)
 
 

@@ -14,7 +14,7 @@ from bibench_deploy.errors import ConnectionLostError, DeviceError, StepTimeoutE
 
 from .channel import Channel, goodbye, within
 from .exchange import Wire
-from .faults import CONNECTING, connecting_error
+from .faults import CONNECTING
 from .link import CHANNEL_S, SshOptions, open_chain, prepare
 from .retry import retrying
 from .route import Hop, read_config, route
@@ -139,12 +139,8 @@ class SshTransport(ShelledTransport):
             DeviceError: see ``open_transport``.
         """
         connection = prepare(self._hop, self._options, self.device)
-        address = f"{self._hop.host} port {self._hop.port}"
         try:
-            open_chain(connection, self._options.connect_timeout_s)
-        except CONNECTING as error:
-            goodbye(connection.close)
-            raise connecting_error(error, address=address, device=self.device, step="connecting") from error
+            open_chain(connection, self._options.connect_timeout_s, self.device)
         except BaseException:
             goodbye(connection.close)
             raise
