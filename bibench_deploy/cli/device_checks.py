@@ -132,7 +132,7 @@ def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bo
     try:
         facts = _facts(device, cores, accept_new_host_key)
     except DeviceError as error:
-        return [_unreachable(error)]
+        return [_unreachable(device, error)]
     diagnosis = diagnose(facts, device.profile)
     told = {finding.code for finding in diagnosis}
     denied = [finding for finding in contradictions(facts, device.profile, cores) if finding.code not in told]
@@ -153,8 +153,10 @@ def _missing_files(device: Device) -> Iterator[Finding]:
         )
 
 
-def _unreachable(error: DeviceError) -> Finding:
+def _unreachable(device: Device, error: DeviceError) -> Finding:
     from bibench_deploy.runners.device.finding import Finding
 
     remedy = error.remedy or "look whether it is switched on and in the network"
+    if device.entry is None:
+        remedy += f"; '{device.name}' is not in your inventory: 'bibench-deploy devices add', or a Host of ~/.ssh/config"
     return Finding("impossible", "unreachable", error.message, "nothing can be run on it", remedy)
