@@ -158,5 +158,5 @@ def _unreachable(device: Device, error: DeviceError) -> Finding:
 
     remedy = error.remedy or "look whether it is switched on and in the network"
     if device.entry is None:
-        remedy += f"; '{device.name}' is not in your inventory: 'bibench-deploy devices add', or a Host of ~/.ssh/config"
+        remedy += f"; '{device.name}' is not in your inventory ('bibench-deploy devices add')"
     return Finding("impossible", "unreachable", error.message, "nothing can be run on it", remedy)
