@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__arm__) && defined(__ARM_NEON)
+#include <sys/auxv.h>
 #endif
 
 #include "error.h"
@@ -43,6 +45,8 @@ struct X86 {
 const Kernels& choose_kernels() {
 #if defined(__x86_64__)
   const X86 cpu;
+#elif defined(__arm__) && defined(__ARM_NEON)
+  const bool neon = getauxval(AT_HWCAP) >> 12 & 1;  // HWCAP_NEON
 #endif
   // Fastest first.
   const Choice choices[] = {
@@ -51,6 +55,8 @@ const Kernels& choose_kernels() {
       {&kAvx2, cpu.avx2},
 #elif defined(__aarch64__)
       {&kNeon, true},
+#elif defined(__arm__) && defined(__ARM_NEON)
+      {&kNeon, neon},
 #endif
       {&kPortable, true},
   };

@@ -119,21 +119,26 @@ def test_threads_change_nothing(threads: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("cross")
-def test_the_aarch64_program_computes_the_same_under_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-    if emulator is None:
-        pytest.skip("no qemu-aarch64 here")
+@pytest.mark.parametrize(
+    ("target", "emulator"), [("aarch64-linux", "qemu-aarch64"), ("armv7-linux", "qemu-arm")]
+)
+def test_the_program_of_an_arm_board_computes_the_same_under_qemu(
+    target: str, emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = shutil.which(f"{emulator}-static") or shutil.which(emulator)
+    if found is None:
+        pytest.skip(f"no {emulator} here")
     try:
-        program = native_build.build("aarch64-linux")
+        program = native_build.build(target)
     except MissingExtraError:
         pytest.skip("ziglang is not installed")
-    monkeypatch.setenv(native_build.PROGRAM_VARIABLE, f"{emulator} {program}")
+    monkeypatch.setenv(native_build.PROGRAM_VARIABLE, f"{found} {program}")
     for name in ("vgg_xnor_k__ts__latent", "resnet20_bireal_zero__ts__latent"):
         graph = fuse(read(MODELS / f"{name}.onnx"))
         emitted = native.emit(graph)
         assert NativeSession(emitted.data, emitted.inputs, emitted.outputs).kernel == "neon"
-        found = verify(graph, emitted, opener("native"), random_rows(graph)[:4])
-        assert found.ok, found.problem
+        verification = verify(graph, emitted, opener("native"), random_rows(graph)[:4])
+        assert verification.ok, verification.problem
 
 
 def test_everything_around_a_binary_layer_is_in_its_epilogue() -> None:
