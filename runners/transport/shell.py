@@ -193,8 +193,8 @@ def request(script: str, *, limit_s: float, stdin_bytes: int, nonce: str) -> Req
         "NAME": name,
     }
     text = _PROGRAM
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
+    for slot, value in values.items():
+        text = text.replace(f"@{slot}@", value)
     # Last: nothing is replaced within it.
     program = text.replace("@SCRIPT@", quoted).encode(errors="surrogateescape")
     return Request(BOOT.format(size=len(program)), program, nonce.encode(), name)

@@ -112,6 +112,18 @@ def test_what_takes_too_long_is_stopped(
     _assert_gone(names)
 
 
+def test_a_run_is_known_by_its_name() -> None:
+    """Otherwise the tests here that look for what is left would find nothing, whatever is left."""
+    made = request("x", limit_s=1, stdin_bytes=0, nonce="0123456789abcdef")
+    assert f"{shell._RUN}={made.name}\n".encode() in made.program
+    left = subprocess.Popen(["sleep", "4321"], env={shell._RUN: made.name})
+    try:
+        assert len(_alive(made.name)) == 1
+    finally:
+        left.kill()
+        left.wait()
+
+
 def test_nothing_outlives_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = _names(monkeypatch)
     done = LocalTransport(folder=tmp_path).run("sleep 4321 & echo started", timeout_s=20)
