@@ -8,20 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.store_options import (
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    ModelOption,
-    SinceOption,
-    StoreOption,
-    ThreadsOption,
-    VariantOption,
-    WorkspaceOption,
-    rows_of,
-    selection_of,
-    store_of,
-)
+from bibench_deploy.cli.store_options import Chosen, JsonOption, choosing
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,15 +20,9 @@ if TYPE_CHECKING:
 REFERENCES = ("bibench",)
 
 
+@choosing
 def report(
-    store: StoreOption = None,
-    workspace: WorkspaceOption = None,
-    device: DeviceOption = None,
-    engine: EngineOption = None,
-    model: ModelOption = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    since: SinceOption = None,
+    chosen: Chosen,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -69,8 +50,7 @@ def report(
         )
     from bibench_deploy.results.tidy import recent
 
-    rows = rows_of(store_of(store, workspace), selection_of(device, engine, model, variant, threads, since))
-    summary = recent(rows)
+    summary = recent(chosen.rows())
     published = _published(summary, profiles or []) if reference else {}
     if as_json:
         console.print_json(_document(summary, published))

@@ -10,17 +10,12 @@ import typer
 
 from bibench_deploy.cli import console
 from bibench_deploy.cli.store_options import (
-    DeviceOption,
-    EngineOption,
+    Chosen,
     JsonOption,
-    ModelOption,
-    SinceOption,
     StoreOption,
-    ThreadsOption,
-    VariantOption,
     WorkspaceOption,
+    choosing,
     rows_of,
-    selection_of,
     store_of,
 )
 from bibench_deploy.errors import InputError, RefusedError
@@ -36,19 +31,13 @@ app = typer.Typer(
 
 
 @app.command("list")
+@choosing
 def list_rows(
-    store: StoreOption = None,
-    workspace: WorkspaceOption = None,
-    device: DeviceOption = None,
-    engine: EngineOption = None,
-    model: ModelOption = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    since: SinceOption = None,
+    chosen: Chosen,
     as_json: JsonOption = False,
 ) -> None:
     """List rows, one line each, the oldest first; facts that all have in common stand above."""
-    rows = rows_of(store_of(store, workspace), selection_of(device, engine, model, variant, threads, since))
+    rows = chosen.rows()
     if as_json:
         console.print_json({"rows": _lines(rows)})
         return
@@ -88,7 +77,9 @@ def show(
 
 
 @app.command("export")
+@choosing
 def export(
+    chosen: Chosen,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -105,14 +96,6 @@ def export(
         str | None,
         typer.Option("--format", metavar="FORMAT", help="Print it: csv, jsonl, json, md or sql."),
     ] = None,
-    store: StoreOption = None,
-    workspace: WorkspaceOption = None,
-    device: DeviceOption = None,
-    engine: EngineOption = None,
-    model: ModelOption = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    since: SinceOption = None,
 ) -> None:
     """Write rows for other tools: .csv, .parquet, .jsonl, .json, .md, .sql.
 
@@ -131,7 +114,7 @@ def export(
         raise InputError(
             f"'{text}' can't be printed", where="--format", remedy="choose csv, jsonl, json, md or sql"
         )
-    rows = rows_of(store_of(store, workspace), selection_of(device, engine, model, variant, threads, since))
+    rows = chosen.rows()
     write_together({path: write(rows) for path, write in wanted})
     for path, _ in wanted:
         console.stderr().print(f"wrote {path}", soft_wrap=True, markup=False)
@@ -190,7 +173,9 @@ def import_rows(
 
 
 @app.command("prune")
+@choosing
 def prune(
+    chosen: Chosen,
     keep: Annotated[
         int | None,
         typer.Option(
@@ -205,13 +190,6 @@ def prune(
         typer.Option("--before", metavar="WHEN", help="Delete what is older: 2026-11-21, 90d."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
-    store: StoreOption = None,
-    workspace: WorkspaceOption = None,
-    device: DeviceOption = None,
-    engine: EngineOption = None,
-    model: ModelOption = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete old rows for good; with --keep and --before those that both would delete."""
@@ -223,8 +201,7 @@ def prune(
             "which rows may go?", where="results prune", remedy="give --keep N, --before WHEN or both"
         )
     moment = parse_moment(before, "--before") if before else None
-    target = store_of(store, workspace)
-    rows = rows_of(target, selection_of(device, engine, model, variant, threads))
+    rows, target = chosen.rows(), chosen.store
     going = superfluous(rows, keep, moment)
     deleted = 0 if dry_run else target.remove(row.id for row in going)
     if as_json:

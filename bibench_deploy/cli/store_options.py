@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,7 +58,7 @@ def store_of(store: str | None, workspace: Path | None) -> Store:
     """The store that the options, the environment or the workspace name.
 
     Raises:
-        InputError: no such workspace, or no URL.
+        InputError: a URL that is none.
     """
     from bibench_deploy.results import choose_store
     from bibench_deploy.runners.workspace import workspace_folder
@@ -62,23 +66,49 @@ def store_of(store: str | None, workspace: Path | None) -> Store:
     return choose_store(store, workspace_folder(workspace))
 
 
-def selection_of(
-    device: list[str] | None = None,
-    engine: list[str] | None = None,
-    model: list[str] | None = None,
-    variant: list[str] | None = None,
-    threads: list[str] | None = None,
-    since: str | None = None,
-) -> Selection:
-    """The rows that the options mean; each may be repeated or hold commas.
+@dataclass(frozen=True)
+class Chosen:
+    """The store and the rows of it that a user means."""
 
-    Raises:
-        InputError: a number or a time that is none.
-    """
+    store: Store
+    selection: Selection
+
+    def rows(self) -> tuple[Row, ...]:
+        """As ``rows_of``."""
+        return rows_of(self.store, self.selection)
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first parameter is ``chosen``, the options that choose a store and rows of it."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = list(inspect.signature(_choose, eval_str=True).parameters.values())
+
+    @wraps(command)
+    def chosen(**given: Any) -> None:
+        command(_choose(**{option.name: given.pop(option.name) for option in shared}), **given)
+
+    parameters = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*own, *shared)]
+    # What typer reads of a function.
+    chosen.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    chosen.__annotations__ = {option.name: option.annotation for option in parameters}
+    return chosen
+
+
+def _choose(
+    store: StoreOption = None,
+    workspace: WorkspaceOption = None,
+    device: DeviceOption = None,
+    engine: EngineOption = None,
+    model: ModelOption = None,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    since: SinceOption = None,
+) -> Chosen:
+    """What the options mean; those of rows may be repeated or hold commas."""
     from bibench_deploy.results import Selection
     from bibench_deploy.results.selection import numbers, parse_moment, words
 
-    return Selection(
+    selection = Selection(
         devices=words(device or []),
         engines=words(engine or []),
         models=words(model or []),
@@ -86,6 +116,7 @@ def selection_of(
         threads=numbers(threads or [], "--threads"),
         since=parse_moment(since, "--since") if since else None,
     )
+    return Chosen(store_of(store, workspace), selection)
 
 
 def rows_of(store: Store, selection: Selection) -> tuple[Row, ...]:
