@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bibench_deploy.errors import EngineError
+
 #: Libraries; the first two are engines of the tool.
 NATIVE, LARQ, ONNXRUNTIME, LITERT = "native", "larq", "onnxruntime", "litert"
 #: Not libraries: the time that a core would need at best for the binary and for the float multiply-accumulates.
@@ -19,6 +21,10 @@ LARQ_VARIANTS = ("dorefa", "reactnet")
 YARDSTICK = "dorefa"
 #: Architecture → data set that gives it the paper's input size.
 ARCHITECTURES = {"resnet18": "imagenet", "resnet34": "imagenet", "vgg-small": "cifar10"}
+
+
+class UnavailableError(EngineError):
+    """A case that can't be measured here: its library is not installed, or the tool refuses the network for it."""
 
 
 @dataclass(frozen=True)

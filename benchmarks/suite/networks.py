@@ -13,7 +13,18 @@ from bibench_deploy.converters.reader import read
 from bibench_deploy.converters.twin import fp32_twin
 from bibench_deploy.files import write_atomically
 
-from .cases import ARCHITECTURES, FP32, LARQ, LITERT, NATIVE, ONNXRUNTIME, RELU, YARDSTICK, Case
+from .cases import (
+    ARCHITECTURES,
+    FP32,
+    LARQ,
+    LITERT,
+    NATIVE,
+    ONNXRUNTIME,
+    RELU,
+    YARDSTICK,
+    Case,
+    UnavailableError,
+)
 
 _SUFFIXES = {NATIVE: ".native.bbm", LARQ: ".larq.tflite", LITERT: ".larq.tflite"}
 Progress = Callable[[str], None]
@@ -34,7 +45,7 @@ class Networks:
         """The file that a case executes.
 
         Raises:
-            CalledProcessError: a command of the tool failed; it said why on stderr.
+            UnavailableError: the tool refuses the network; says why.
         """
         if case.variant == RELU:
             return self.source(case.model, FP32)
@@ -74,4 +85,9 @@ class Networks:
 def _command(*words: str) -> None:
     # The command beside this interpreter, so that what is measured is what is installed here.
     program = Path(sys.executable).with_name("bibench-deploy")
-    subprocess.run([str(program), *words], stdout=subprocess.DEVNULL, check=True)
+    done = subprocess.run([str(program), *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [
+            line for line in done.stderr.splitlines() if line.startswith("error")
+        ] or done.stderr.splitlines()[-1:]
+        raise UnavailableError(f"bibench-deploy {words[0]} refuses it ({' '.join(said)})")

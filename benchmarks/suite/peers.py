@@ -13,7 +13,7 @@ from bibench_deploy.runners.measure import WORKER, Job, Worker
 from bibench_deploy.runners.native_engine import WARMUP_RUNS
 from bibench_deploy.runners.timing import StopRule
 
-from .cases import FMA, LITERT, NATIVE, POPCOUNT, Case
+from .cases import FMA, LITERT, NATIVE, POPCOUNT, Case, UnavailableError
 from .ceilings import Ceiling, work_of
 from .networks import Networks
 
@@ -40,10 +40,6 @@ class Peer(Protocol):
     def close(self) -> None:
         """End it."""
         ...
-
-
-class UnavailableError(Exception):
-    """A case that can't be measured here; says why."""
 
 
 def open_peer(case: Case, networks: Networks) -> Peer:

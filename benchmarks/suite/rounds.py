@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from bibench_deploy.errors import BibenchError
 
-from .cases import Case
+from .cases import Case, UnavailableError
 from .machine import Watch
-from .peers import Peer, UnavailableError
+from .peers import Peer
 
 
 @dataclass

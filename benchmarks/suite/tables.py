@@ -43,7 +43,9 @@ def ceiling_table(measured: Measured, cases: Sequence[Case]) -> str:
 
 def missing_lines(measured: Measured) -> str:
     """What was not measured and why."""
-    return "\n".join(f"- not measured: {case}: {why}" for case, why in measured.missing.items())
+    return "\n".join(
+        f"- not measured: {case}: {' '.join(why.split())}" for case, why in measured.missing.items()
+    )
 
 
 def _rank(cases: Sequence[Case], variant: str) -> int:

@@ -6,8 +6,8 @@ import pytest
 
 from bibench_deploy.runners.measure import Job, Worker
 from bibench_deploy.runners.timing import StopRule
-from suite.cases import FP32, LITERT, NATIVE, ONNXRUNTIME, Case
-from suite.peers import BLOCK_RUNS, UnavailableError, worker_command
+from suite.cases import FP32, LITERT, NATIVE, ONNXRUNTIME, Case, UnavailableError
+from suite.peers import BLOCK_RUNS, worker_command
 from support.onnx_models import make_model, save
 
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bibench_deploy.errors import EngineError
-from suite.cases import NATIVE, Case
+from suite.cases import NATIVE, Case, UnavailableError
 from suite.machine import QUIET, Watch, busy_share
-from suite.peers import UnavailableError
 from suite.rounds import measure, order
 
 CASES = [Case(NATIVE, "resnet18", "dorefa", threads) for threads in range(1, 8)]
