@@ -39,8 +39,8 @@ def report(
 ) -> None:
     """Show the newest latency of each measurement, and BiBench's hardware metric of each algorithm.
 
-    Lines are devices, threads and architectures, columns engines and algorithms; what is the same everywhere
-    stands above. The hardware metric says what it is the mean of.
+    Lines are devices, threads and architectures, columns are engines and algorithms.
+    What is the same everywhere stands above.
     """
     if reference is not None and reference not in REFERENCES:
         raise InputError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bibench_deploy.cli import console
+from bibench_deploy.cli.app import app
 from bibench_deploy.results import Store
 from bibench_deploy.results.row import HostFacts
 from support.command import bibench, is_clean
@@ -135,11 +138,19 @@ def test_old_rows_are_pruned_once_and_not_on_a_dry_run(lab: Path) -> None:
         (("prune", "--keep", "0"), "greater than or equal to 1"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_writes_nothing(lab: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = bibench("results", *arguments, cwd=lab)
-    assert done.returncode == 2
-    assert said in " ".join(done.stderr.split())
-    assert (done.stdout, is_clean(done.stderr)) == ("", True)
+def test_wrong_usage_ends_with_2_and_writes_nothing(
+    lab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(lab)
+    monkeypatch.setattr(sys, "argv", ["bibench-deploy", "results", *arguments])
+    assert console.guarded(app) == 2
+    out, err = capsys.readouterr()
+    assert said in " ".join(err.split())
+    assert (out, is_clean(err)) == ("", True)
     assert [path.name for path in lab.iterdir()] == ["bibench-workspace"]
 
 

@@ -189,3 +189,40 @@ def test_several_engines_stand_in_their_rows_and_have_no_common_mean() -> None:
         ["native", "bnn"],
     ]
     assert "mean of" not in text
+
+
+def test_a_verdict_that_was_given_when_it_was_measured_stands() -> None:
+    """Samples that all agree, and yet the clock moved."""
+    judged = make_row(verdict="unstable", reasons=["the clock moved"])
+    (line,) = report([judged]).lines
+    assert (line.stable, line.verdict) == (False, "unstable: the clock moved")
+    assert "resnet18 bnn larq 1: unstable: the clock moved" in shown(report([judged]))
+    settled = make_row(verdict="stable", samples_ns=[10 * MS] * 9 + [20 * MS] * 9)
+    assert report([settled]).lines[0].verdict == "stable"
+
+
+def test_an_invalid_measurement_is_compared_and_does_not_count() -> None:
+    summary = report([twin(), make_row(verdict="invalid", reasons=["throttled"])])
+    assert len(summary.comparisons) == 1
+    assert summary.overall is None
+
+
+def test_what_an_engine_can_not_do_is_a_row_without_figures() -> None:
+    rows = [
+        make_row(
+            engine="dabnn", threads=n, state="not_applicable", samples_ns=[], reasons=["one thread only"]
+        )
+        for n in (2, 4)
+    ]
+    summary = report([make_row(), *rows])
+    assert len(summary.lines) == 1
+    first, second, _ = document(summary)["rows"]
+    assert (first["state"], second["state"], second["median_ms"], second["runs"]) == (
+        "measured",
+        "not_applicable",
+        None,
+        0,
+    )
+    assert second["verdict"] == "not applicable: one thread only"
+    assert "dabnn resnet18 bnn with 2, 4 threads: not applicable (one thread only)" in shown(summary)
+    assert "not applicable" in shown(report(rows))
