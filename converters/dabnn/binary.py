@@ -19,6 +19,9 @@ from .limits import direct_kernel
 from .lowering import Lowering, Signs
 from .packing import pack
 
+#: What padded values may be multiples of, for thresholds between two sums to be exact.
+_UNITS = (1.0, 0.5, 0.25, 0.125)
+
 
 def step(low: Lowering, node: ir.Node) -> None:
     """Binarize: nothing runs, the binary layer takes the signs itself."""
@@ -101,7 +104,8 @@ def _layer(low: Lowering, layer: BinaryLayer, signs: Doubles, stride: int, pad: 
     )
     depth = signs[0].size
     scale, shift = np.full(filters, -2.0 / times), np.full(filters, float(depth))
-    dot = Dot(multiplier[:, 0].copy(), bias.astype(np.float32), depth)
+    unit = next((u for u in _UNITS if (layer.pad_value or 0.0) % u == 0), None)
+    dot = Dot(multiplier[:, 0].copy(), bias.astype(np.float32), depth, unit)
     low.put(node.outputs[0], Held(counts, scale, shift, border, dot))
     low.forms[layer.name] = ", ".join(how) or "no padding"
     low.binary.append(layer.name)

@@ -44,8 +44,8 @@ def bits_of(low: Lowering, value: ir.Value, pad: float | None) -> Bits:
     held = low.held[step.source]
     at = np.full(held.channels, step.at_threshold)
     upright = orientation(pad, step.direction, at)
-    if held.dot is not None and is_read_by_steps_alone(step.source):
-        return _counted(low, step, held, held.dot, upright)
+    if held.dot is not None and held.dot.unit is not None and is_read_by_steps_alone(step.source):
+        return _counted(low, step, held, held.dot, held.dot.unit, upright)
     return _stepped(low, step, upright)
 
 
@@ -73,10 +73,10 @@ def _stepped(low: Lowering, step: Signs, upright: Doubles) -> Bits:
     return Bits(low.held[step.source].blob, upright * step.direction, how)
 
 
-def _counted(low: Lowering, step: Signs, held: Held, dot: Dot, upright: Doubles) -> Bits:
+def _counted(low: Lowering, step: Signs, held: Held, dot: Dot, unit: float, upright: Doubles) -> Bits:
     """A binary layer whose sums go into a step alone: a threshold between two integers is exact for every input."""
     slope = np.where(dot.multiplier < 0, -1.0, 1.0)
-    limit = slope * between_integers(dot, step)  # the step is up where slope·dot > limit
+    limit = slope * between_integers(dot, unit, step)  # the step is up where slope·dot > limit
     limit_map = limit if limit.ndim == 3 else None
     limit_one = np.zeros(held.channels) if limit.ndim == 3 else limit
     border = None if held.border is None else upright * slope * held.border
@@ -96,8 +96,8 @@ def _counted(low: Lowering, step: Signs, held: Held, dot: Dot, upright: Doubles)
     return Bits(low.held[step.source].blob, upright * step.direction, ("threshold between two integers",))
 
 
-def between_integers(dot: Dot, step: Signs) -> Doubles:
-    """The half-integer between the dot products on either side of a step, (O,) or (Ho, Wo, O).
+def between_integers(dot: Dot, unit: float, step: Signs) -> Doubles:
+    """The middle between the dot products on either side of a step, (O,) or (Ho, Wo, O).
 
     Found by bisection of what float32 computes, ``multiplier·dot + bias`` rounded twice: exact to the last bit.
     """
@@ -111,10 +111,10 @@ def between_integers(dot: Dot, step: Signs) -> Doubles:
         return np.asarray(y > threshold if step.at_threshold == -1 else y >= threshold)
 
     # Going along slope·dot from −K − 1 (not up) to K + 1 (up), all in between decided by what is computed.
-    low, high = (np.full(shape, side * (dot.depth + 1.0)) for side in (-1, 1))
+    low, high = (np.full(shape, side * (dot.depth / unit + 1)) for side in (-1, 1))
     while (high - low > 1).any():
         middle = np.floor((low + high) / 2)
-        up = is_up(np.where(falling, -middle, middle))
+        up = is_up(np.where(falling, -middle, middle) * unit)
         high = np.where(up, middle, high)
         low = np.where(up, low, middle)
-    return np.asarray(np.where(falling, -1.0, 1.0) * (low + high) / 2)
+    return np.asarray(np.where(falling, -1.0, 1.0) * unit * (low + high) / 2)

@@ -28,7 +28,8 @@ def meets_by_chance(value: ir.Value, threshold: Doubles) -> bool:
         return False
     if is_binary_layer(node):
         layer = BinaryLayer(node)
-        if threshold.size != len(layer.signs) or not layer.multiplier.all():
+        whole = layer.pad_value in (None, -1.0, 0.0, 1.0)
+        if not whole or threshold.size != len(layer.signs) or not layer.multiplier.all():
             return False
         return not hits_integers(layer, threshold.astype(np.float32))
     if node.op_type in ("Conv", "Gemm"):

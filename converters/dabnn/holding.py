@@ -43,11 +43,13 @@ class Dot:
     Attributes:
         multiplier, bias: (O,), or bias (Ho, Wo, O).
         depth: terms of a dot product.
+        unit: what every dot product is a multiple of: 1, less with padding such as 0.5; None where there is none.
     """
 
     multiplier: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
     depth: int
+    unit: float | None
 
 
 @dataclass(frozen=True)

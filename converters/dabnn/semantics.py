@@ -71,11 +71,11 @@ class Net:
         return memory
 
     def trace(self, picture: Floats) -> Iterator[tuple[Layer, Floats]]:
-        """Every layer with what it wrote, as it was before the next one ran."""
+        """Every layer with the blob that it wrote; what is put into it meanwhile, the next layer reads."""
         memory = self._memory(picture)
         for layer in self._model.layers:
             self._execute(layer, memory)
-            yield layer, memory[layer.output].copy()
+            yield layer, memory[layer.output]
 
     def _memory(self, picture: Floats) -> dict[str, Floats]:
         memory = {
