@@ -222,6 +222,8 @@ class Lowering:
                 for other in self.others(value, blob):
                     self.set(other, self.held[other].after(factor, addend))
         if border is not None:
+            # What float32 drops of the addend (for counts it is K times as large as the sums) has room here.
+            border = border + (addend - addend.astype(np.float32))
             self.over(Kind.ADD, f"{hint}.bordered", blob, [self.tensor(f"{hint}.border", border[None])])
         return self.set(value, replace(becomes, blob=blob))
 

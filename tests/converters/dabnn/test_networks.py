@@ -121,7 +121,7 @@ def residual(shifts: tuple[float, ...]) -> BinaryGraph:
 
 
 def test_a_mean_shift_costs_no_operator() -> None:
-    """The convolution in front and the batch-norm of each layer take the shift along, the last one takes it back."""
+    """The convolution in front and each batch-norm take the shift along, the last one takes it back."""
     shifted, plain = residual((1.0, 1.0, 1.0)), residual((0.0, 0.0, 0.0))
     emitted = emit(shifted)
     assert [form.split(", ")[0] for form in emitted.forms.values()] == ["mean shift absorbed"] * 3
