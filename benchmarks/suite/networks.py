@@ -27,8 +27,8 @@ from .cases import (
 )
 
 _SUFFIXES = {NATIVE: ".native.bbm", LARQ: ".larq.tflite", LITERT: ".larq.tflite"}
-#: Of the random weights. Not 0: ResNet34 with ReactNet and seed 0 amplifies rounding from layer to layer until half of
-#: the rows end elsewhere, and ``convert`` refuses it for Larq though every layer agrees.
+#: Of the random weights. Not 0: ResNet34 with ReactNet and seed 0 amplifies rounding from layer to layer until
+#: half of the rows end elsewhere, and ``convert`` refuses it for Larq though every layer agrees.
 SEED = "1"
 Progress = Callable[[str], None]
 
