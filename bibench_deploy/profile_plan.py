@@ -29,6 +29,11 @@ class Place(Protocol):
 
     host: Host
 
+    @property
+    def pushed_bytes(self) -> int | None:
+        """What had to be sent there so far; None where nothing ever has to be."""
+        ...
+
     def refuses(self, artefact: Artefact, threads: int) -> str | None:
         """Why an artefact can't be executed with so many threads; None if it can."""
         ...
@@ -125,6 +130,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Pushed:
+    """What had to be sent to a device, in bytes."""
+
+    device: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """Something could not be measured; ``job`` is None where the device as a whole could not be used."""
 
@@ -141,7 +154,7 @@ class Left:
     bug: BaseException | None = None
 
 
-Event = Said | Turned | Finished | Failed | Left
+Event = Said | Turned | Finished | Pushed | Failed | Left
 Emit = Callable[[Event], None]
 
 
@@ -152,10 +165,12 @@ class Outcome:
     Attributes:
         rows: by key, those of an earlier run of the same command among them.
         failures: in the order of their happening.
+        pushed: device → bytes that were sent to it; without this machine.
     """
 
     rows: dict[Key, Row] = field(default_factory=dict)
     failures: list[Failed] = field(default_factory=list)
+    pushed: dict[str, int] = field(default_factory=dict)
 
     def ordered(self, plan: Plan, targets: Sequence[Target]) -> list[Row]:
         """Rows in the order of devices, groups and threads."""

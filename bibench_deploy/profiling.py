@@ -20,7 +20,20 @@ from bibench_deploy.runners.device.stopping import Stopped
 from bibench_deploy.runners.measure import Failure, Job, Timed, measure
 from bibench_deploy.runners.workspace import Artefact
 
-from .profile_plan import Emit, Event, Failed, Finished, Left, Outcome, Place, Plan, Said, Target, Turned
+from .profile_plan import (
+    Emit,
+    Event,
+    Failed,
+    Finished,
+    Left,
+    Outcome,
+    Place,
+    Plan,
+    Pushed,
+    Said,
+    Target,
+    Turned,
+)
 from .sweep import Key, key_of
 
 #: After Ctrl-C a device's present step is waited for so long, s. A turn takes a second; what takes longer ends by
@@ -57,6 +70,8 @@ def profile(
             outcome.rows[key_of(event.row)] = event.row
         elif isinstance(event, Failed):
             outcome.failures.append(event)
+        elif isinstance(event, Pushed):
+            outcome.pushed[event.device] = event.size_bytes
         watch(event)
 
     if len(targets) == 1:  # here: Ctrl-C reaches it at once, whatever it does
@@ -125,8 +140,12 @@ def _at(
         return
     try:
         with target.opened(lambda message: emit(Said(target.name, message)), stop) as place:
-            for jobs in left:
-                _measure(target.name, place, jobs, plan, session, emit, stop)
+            try:
+                for jobs in left:
+                    _measure(target.name, place, jobs, plan, session, emit, stop)
+            finally:
+                if place.pushed_bytes is not None:
+                    emit(Pushed(target.name, place.pushed_bytes))
     except _DeviceGoneError as gone:
         emit(Failed(target.name, gone.job, gone.error))
     except BibenchError as error:
@@ -190,6 +209,7 @@ class _Local:
         from bibench_deploy.runners.host import local_host
 
         self.host = local_host()
+        self.pushed_bytes: int | None = None
 
     def refuses(self, artefact: Artefact, threads: int) -> str | None:
         return None

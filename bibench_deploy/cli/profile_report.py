@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bibench_deploy.profile_plan import Failed, Outcome, Plan, Target
+    from bibench_deploy.results import Row
 
 
 def show(outcome: Outcome, plan: Plan, measured_on: Sequence[Target], as_json: bool) -> None:
@@ -22,7 +23,7 @@ def show(outcome: Outcome, plan: Plan, measured_on: Sequence[Target], as_json: b
     if as_json:
         failures = [_failure(failed, plan) for failed in outcome.failures]
         rows = outcome.ordered(plan, measured_on)
-        console.print_json(document(report(rows)) | {"failures": failures})
+        console.print_json(document(report(rows)) | {"failures": failures, "pushed_bytes": outcome.pushed})
         return
     for number, target in enumerate(measured_on):
         rows = outcome.ordered(plan, [target])
@@ -30,6 +31,27 @@ def show(outcome: Outcome, plan: Plan, measured_on: Sequence[Target], as_json: b
             if number:
                 console.stdout().print()
             show_tables(report(rows), console.stdout())
+            for note in _notes(rows, outcome.pushed.get(target.name)):
+                console.stdout().print(note, markup=False, soft_wrap=True)
+
+
+def _notes(rows: Sequence[Row], pushed: int | None) -> list[str]:
+    """What there is to say of rows that a device measured; nothing of this machine's."""
+    from bibench_deploy.results.tables import size
+
+    measured = [row for row in rows if row.state == "measured"]
+    if pushed is None or not measured:
+        return []
+    verified = sum(row.verified_on_device is True for row in measured)
+    notes = []
+    if verified:
+        notes.append(f"{verified} of {len(measured)} rows: outputs verified on the device before timing")
+    if verified < len(measured):
+        notes.append(
+            f"{len(measured) - verified} of {len(measured)} rows: not verified on the device (the artefact has no "
+            "stored rows: convert the model again; or its engine's program does not tell its outputs)"
+        )
+    return [*notes, f"pushed: {size(pushed) if pushed else 'nothing, all was there'}"]
 
 
 def _failure(failed: Failed, plan: Plan) -> dict[str, object]:

@@ -175,7 +175,10 @@ def warnings(opened: DeviceSession, counts: Sequence[int], cores: Mapping[str, C
     facts, profile = opened.facts, opened.device.profile
     findings = (*contradictions(facts, profile, cores), *diagnose(facts, profile))
     said = [f"{finding.what}: {finding.why}" for finding in findings if finding.severity != "note"]
-    over = oversubscribed(counts, host_of(facts).cores)
+    cores_usable = host_of(facts).cores
+    if facts.cores is not None and cores_usable < facts.cores:
+        said.append(f"of the device's {facts.cores} cores this login may use {cores_usable}")
+    over = oversubscribed(counts, cores_usable)
     return [*said, over] if over else said
 
 

@@ -31,6 +31,11 @@ class DevicePlace:
         self._workers: dict[Job, DeviceWorker] = {}
         self.host = host_of(session.facts)
 
+    @property
+    def pushed_bytes(self) -> int:
+        """What had to be sent to the device so far."""
+        return self._session.pushed_bytes
+
     def refuses(self, artefact: Artefact, threads: int) -> str | None:
         """Why the artefact's engine can't take so many threads; None if it can, or can't run here at all."""
         engine = self._engines.get(artefact.manifest.engine)
