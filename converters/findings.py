@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from bibench_deploy.errors import UnsupportedModelError
@@ -156,6 +158,12 @@ def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     """A list-of-integers attribute."""
     attribute = node.attributes.get(name)
     return tuple(attribute.as_ints()) if attribute is not None else default
+
+
+def varies(array: npt.NDArray[np.float32]) -> bool:
+    """Whether a (O, H, W) factor or bias is more than one number a channel."""
+    flat = array.reshape(array.shape[0], -1)
+    return bool((flat != flat[:, :1]).any())
 
 
 def integer(node: ir.Node, name: str, default: int) -> int:
