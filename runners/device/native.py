@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -72,6 +73,7 @@ class NativeOnDevice:
         self, progress: Progress = lambda message: None, builder: Callable[[str], Path] | None = None
     ) -> None:
         self._builder = builder or (lambda target: build(target, progress=progress))
+        self._building = threading.Lock()  # devices of one kind want the same program at the same moment
 
     def program(self, facts: DeviceFacts, device: str) -> Path:
         """See ``DeviceEngine``."""
@@ -84,7 +86,8 @@ class NativeOnDevice:
                 step="choosing the program",
                 remedy=f"it runs on: {', '.join(sorted({f'{system} {arch}' for system, arch in _TARGETS}))}",
             )
-        return self._builder(target)
+        with self._building:
+            return self._builder(target)
 
     def refuses(self, threads: int) -> str | None:
         """Takes any number."""
