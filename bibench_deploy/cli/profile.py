@@ -101,7 +101,8 @@ def profile(
     store = choose_store(None, folder)
     store.check()
     manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
-    measured_on = _targets(devices, remote, counts, manner, named=bool(artefacts))
+    here = _timed_here(chosen, named=bool(artefacts))
+    measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
     plan = _plan(chosen, counts, rule, measured_on)
     sweep = _sweep(folder, plan, measured_on, fresh)
     try:
@@ -130,19 +131,30 @@ def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> 
     return MeasureRule(min_time, min_runs, max(min_time, max_time), precision / 100)
 
 
+def _timed_here(chosen: Sequence[Artefact], named: bool) -> frozenset[str] | None:
+    """Engines whose artefacts are timed on this machine; None for all, where the user named the artefacts."""
+    from bibench_deploy.converters.engine import engine_names
+    from bibench_deploy.runners.session import is_timed_here
+
+    if named:
+        return None
+    return frozenset(filter(is_timed_here, [*engine_names(), *(a.manifest.engine for a in chosen)]))
+
+
 def _targets(
     names: Sequence[str],
     remote: dict[str, Device],
     counts: Sequence[int],
     manner: targets.Manner,
     named: bool,
+    here: frozenset[str] | None,
 ) -> list[Target]:
     from bibench_deploy.profile_plan import Target
     from bibench_deploy.profiling import local
 
     if not remote:
         _warn_about_this_machine(counts)
-        return [Target(name, local) for name in names]
+        return [Target(name, local, here) for name in names]
     from bibench_deploy.device_profiles import load_cores
     from bibench_deploy.runners.device.place import engines
 
@@ -150,7 +162,7 @@ def _targets(
     return [
         targets.target(remote[name], cores, on_devices, counts, manner, named)
         if name in remote
-        else Target(name, local)
+        else Target(name, local, here)
         for name in names
     ]
 
