@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bibench_deploy.pareto import dominates
+from bibench_deploy.results.published.latencies import SAME_AS_BNN
 from bibench_deploy.tracks.tables import FULL_PRECISION, ORDER, Tables
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row
 
-#: "BNN and DoReFa have [...] the exact same true computation efficiency when deployed" (BiBench, section
-#: 5.2.3): the paper measures one network for all algorithms whose factors fold into the normalization.
-SAME_AS_BNN = ("bnn", "dorefa", "bireal", "recu", "fda")
 #: Which of the paper's accuracies stands for a network that it measured on chips.
 PUBLISHED_DATA: Mapping[str, str] = {"ResNet18": "ImageNet", "ResNet34": "CIFAR10", "VGG-Small": "CIFAR10"}
 PUBLISHED = "BiBench, Tables 17-20"
@@ -191,7 +190,7 @@ def _front(candidates: Sequence[Candidate]) -> list[Candidate]:
 def _beats(a: Candidate, b: Candidate) -> bool:
     if b.trusted and not a.trusted:
         return False
-    return _costs(a) != _costs(b) and all(x <= y for x, y in zip(_costs(a), _costs(b), strict=True))
+    return dominates(_costs(a), _costs(b))
 
 
 def _costs(candidate: Candidate) -> tuple[float, float, float]:
