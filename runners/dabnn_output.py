@@ -1,8 +1,9 @@
 """What daBNN's own programs print, as numbers; pure.
 
-``benchmark_single_model MODEL --benchmark_format=json --benchmark_repetitions=N`` is Google Benchmark: one entry a
-repetition, each the mean of some runs on whatever lies in its buffer of 999,999 numbers. ``run MODEL BLOB...`` executes the model once
-on a picture of ones (at most 3·224·224 numbers) and logs the first ten numbers of each blob through glog.
+``benchmark_single_model MODEL --benchmark_format=json --benchmark_repetitions=N`` is Google Benchmark: one
+entry a repetition, each the mean of some runs on whatever lies in its buffer of 999,999 numbers. ``run MODEL
+BLOB...`` executes the model once on a picture of ones (at most 3·224·224 numbers) and logs the first ten
+numbers of each blob through glog.
 
 Source: benchmark/benchmark_single_model.cpp and binaries/run.cpp of JDAI-CV/dabnn at commit d93aa95.
 """
