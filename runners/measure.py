@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from bibench_deploy import errors
 from bibench_deploy.errors import BibenchError, EngineError
@@ -26,6 +26,10 @@ ANSWER_TIMEOUT_S = 600.0
 
 # -P: a file of the user that is called like a module must not be imported instead of it.
 WORKER = (sys.executable, "-P", "-m", "bibench_deploy.runners.worker")
+
+
+#: What a latency is: one run's, or a mean of runs.
+Statistic = Literal["samples", "aggregate"]
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,15 @@ class Failure:
 
 
 class Timed(Protocol):
-    """An opened job: what ``measure`` needs of a worker."""
+    """An opened job: what ``measure`` needs of a worker.
+
+    Attributes:
+        statistic: what a turn gives: single runs, or means that the engine's own benchmark reports.
+    """
 
     kernel: str | None
     warmup_runs: int
+    statistic: Statistic
 
     def turn(self, rule: StopRule) -> list[int]:
         """Time runs until the rule says enough; ns."""
@@ -103,6 +112,11 @@ class _Running:
         else:
             self.warmup.append(samples)
             self.warm = rule.settled(self.warmup)
+
+    def enough(self, rule: MeasureRule) -> bool:
+        """Whether its turns suffice."""
+        means = self.worker.statistic == "aggregate"
+        return rule.enough_means(self.turns) if means else rule.enough(self.turns)
 
 
 def measure(
@@ -142,7 +156,7 @@ def measure(
                     yield Failure(entry.job, error)
                     continue
                 on_turn(entry.job, sum(map(len, entry.turns)))
-                if rule.enough(entry.turns):
+                if entry.enough(rule):
                     running.remove(entry)
                     measurement = _measurement(entry, rule)
                     entry.worker.close()
@@ -171,6 +185,8 @@ class Worker:
         EngineError: the process crashed or hangs.
         BibenchError: what opening the artefact raised there.
     """
+
+    statistic: Statistic = "samples"
 
     def __init__(self, job: Job, command: Sequence[str] = WORKER) -> None:
         self._job = job

@@ -80,6 +80,15 @@ class MeasureRule:
             return False
         if seconds >= self.max_seconds or len(turns) >= MOST_TURNS:
             return True
+        return self._precise(turns)
+
+    def enough_means(self, turns: Sequence[Sequence[int]]) -> bool:
+        """Whether these turns (means, ns) suffice: each of them met a turn's rule by itself."""
+        if len(turns) < TURNS or len(turns) >= MOST_TURNS:
+            return len(turns) >= TURNS
+        return self._precise(turns)
+
+    def _precise(self, turns: Sequence[Sequence[int]]) -> bool:
         interval = median_interval(turns)
         centre = percentile([run for turn in turns for run in turn], 0.5)
         return interval is not None and interval.half_width(centre) <= self.precision

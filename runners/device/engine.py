@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from bibench_deploy.converters.check_rows import Batch
+from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.converters.manifest import Manifest
+from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.timing import StopRule
+from bibench_deploy.runners.workspace import Artefact
 
 from .facts import DeviceFacts
 
@@ -22,7 +24,7 @@ class Script:
     """A POSIX shell script and the values that it reads as variables.
 
     Attributes:
-        variables: name → value. ``program``, ``model``, ``inputs`` and ``scratch`` are added by the session.
+        variables: name → value. Those of ``programs``, ``model``, ``inputs`` and ``scratch`` are added.
     """
 
     text: str
@@ -54,11 +56,13 @@ class DeviceEngine(Protocol):
     """
 
     name: str
-    statistic: Literal["samples", "aggregate"]
+    statistic: Statistic
     warmup_runs: int
 
-    def program(self, facts: DeviceFacts, device: str) -> Path:
-        """The program for this device, on this machine.
+    def programs(self, facts: DeviceFacts, device: str) -> Mapping[str, Path]:
+        """The programs for this device, on this machine, by the variable that names each on the device.
+
+        ``program`` is the one that is timed.
 
         Raises:
             DeviceUnfitError: there is none for such a device.
@@ -66,19 +70,27 @@ class DeviceEngine(Protocol):
         """
         ...
 
-    def refuses(self, threads: int) -> str | None:
-        """Why it can't take so many threads; None if it can."""
+    def refuses(self, manifest: Manifest, threads: int) -> str | None:
+        """Why it can't time an artefact with so many threads; None if it can."""
         ...
 
-    def timing(self, threads: int, rule: StopRule) -> Script:
+    def timing(self, manifest: Manifest, threads: int, rule: StopRule) -> Script:
         """Times ``$program`` on ``$model``."""
         ...
 
-    def read_timing(self, stdout: bytes) -> Timing:
+    def read_timing(self, manifest: Manifest, stdout: bytes) -> Timing:
         """What that script printed.
 
         Raises:
             ValueError: it printed something else.
+        """
+        ...
+
+    def check(self, artefact: Artefact) -> CheckRows | None:
+        """Inputs and answers that an artefact is verified with on a device; None where there are none.
+
+        Raises:
+            ArtefactError: they are missing or damaged.
         """
         ...
 

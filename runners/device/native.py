@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from bibench_deploy.converters.check_rows import Batch
+from bibench_deploy.converters.check_rows import Batch, CheckRows, read_check
 from bibench_deploy.converters.manifest import Manifest
 from bibench_deploy.errors import DeviceUnfitError
 from bibench_deploy.runners.base import as_artefact
+from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.native_build import Progress, build, program
 from bibench_deploy.runners.native_engine import NativeSession
 from bibench_deploy.runners.session import view
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
+from bibench_deploy.runners.workspace import Artefact
 
 from .engine import Script, Timing
 from .facts import DeviceFacts
@@ -66,7 +67,7 @@ class NativeOnDevice:
     """
 
     name = "native"
-    statistic: Literal["samples", "aggregate"] = "samples"
+    statistic: Statistic = "samples"
     warmup_runs = WARMUP_RUNS
 
     def __init__(
@@ -75,7 +76,7 @@ class NativeOnDevice:
         self._builder = builder or (lambda target: build(target, progress=progress))
         self._building = threading.Lock()  # devices of one kind want the same program at the same moment
 
-    def program(self, facts: DeviceFacts, device: str) -> Path:
+    def programs(self, facts: DeviceFacts, device: str) -> Mapping[str, Path]:
         """See ``DeviceEngine``."""
         target = _TARGETS.get((facts.system or "", facts.machine or ""))
         if target is None:
@@ -87,13 +88,13 @@ class NativeOnDevice:
                 remedy=f"it runs on: {', '.join(sorted({f'{system} {arch}' for system, arch in _TARGETS}))}",
             )
         with self._building:
-            return self._builder(target)
+            return {"program": self._builder(target)}
 
-    def refuses(self, threads: int) -> str | None:
+    def refuses(self, manifest: Manifest, threads: int) -> str | None:
         """Takes any number."""
         return None
 
-    def timing(self, threads: int, rule: StopRule) -> Script:
+    def timing(self, manifest: Manifest, threads: int, rule: StopRule) -> Script:
         """See ``DeviceEngine``."""
         return Script(
             _TIME,
@@ -105,7 +106,7 @@ class NativeOnDevice:
             },
         )
 
-    def read_timing(self, stdout: bytes) -> Timing:
+    def read_timing(self, manifest: Manifest, stdout: bytes) -> Timing:
         """See ``DeviceEngine``."""
         lines = stdout.splitlines()
         if len(lines) != 1:
@@ -118,6 +119,10 @@ class NativeOnDevice:
             return Timing(samples, str(result["kernel"]), int(result["peak_rss_bytes"]) or None)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a measurement ({error!r})") from error
+
+    def check(self, artefact: Artefact) -> CheckRows | None:
+        """The rows that `convert` stored."""
+        return read_check(artefact.path, artefact.manifest)
 
     def execution(self, manifest: Manifest, batches: int, threads: int) -> Script:
         """See ``DeviceEngine``."""

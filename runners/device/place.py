@@ -39,7 +39,7 @@ class DevicePlace:
     def refuses(self, artefact: Artefact, threads: int) -> str | None:
         """Why the artefact's engine can't take so many threads; None if it can, or can't run here at all."""
         engine = self._engines.get(artefact.manifest.engine)
-        return engine.refuses(threads) if engine else None
+        return engine.refuses(artefact.manifest, threads) if engine else None
 
     def open_worker(self, job: Job) -> DeviceWorker:
         """Push, verify.

@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bibench_deploy.converters.check_rows import Batch, read_check
+from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.errors import DeviceComputesOtherwiseError, DeviceError, EngineError
 from bibench_deploy.files import storage_error
 from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
@@ -35,12 +36,12 @@ class OnDevice:
     ) -> None:
         self.session, self.engine, self.artefact = session, engine, artefact
         self._folder = folder
-        self._program = engine.program(session.facts, session.name)
+        self._programs = engine.programs(session.facts, session.name)
 
     @property
     def program_sha256(self) -> str:
-        """Of the engine's program."""
-        return hashlib.sha256(self._program.read_bytes()).hexdigest()
+        """Of the program that is timed."""
+        return hashlib.sha256(self._programs["program"].read_bytes()).hexdigest()
 
     @property
     def where(self) -> str:
@@ -48,15 +49,13 @@ class OnDevice:
         return self.artefact.path.name
 
     def files(self) -> dict[str, str]:
-        """The paths of program and artefact on the device; pushed unless they are there.
+        """The paths of programs and artefact on the device; pushed unless they are there.
 
         Raises:
             DeviceError: see ``DeviceSession.ensure``.
         """
-        return {
-            "program": self.session.ensure(self._program, executable=True),
-            "model": self.session.ensure(self.artefact.path),
-        }
+        programs = {name: self.session.ensure(path, executable=True) for name, path in self._programs.items()}
+        return programs | {"model": self.session.ensure(self.artefact.path)}
 
     def execute(self, batches: Sequence[Batch], threads: int, step: str) -> list[Batch] | None:
         """The outputs for some batches; None where the engine's program can't tell them.
@@ -81,18 +80,51 @@ class OnDevice:
             raise self._nonsense(step, wrong) from wrong
         return got
 
+    def check(self) -> CheckRows | None:
+        """What it is verified with; None where there is nothing."""
+        return self.engine.check(self.artefact)
+
+    def verify(self, check: CheckRows | None, threads: int, step: str) -> Agreement | None:
+        """Compare its outputs on the device; None where there is nothing to compare.
+
+        Raises:
+            DeviceComputesOtherwiseError: the device computes another function than was proven.
+            DeviceError, EngineError: it failed.
+        """
+        got = self.execute(check.inputs, threads, step) if check else None
+        if check is None or got is None:
+            self.files()
+            return None
+        data = self.artefact.path
+        found = agreement(
+            check,
+            got,
+            lambda: self.engine.elsewhere(self.artefact.manifest, data.read_bytes(), check.inputs),
+        )
+        if not found.ok:
+            raise DeviceComputesOtherwiseError(
+                f"the device computes something else: {found.within} of {found.rows} stored rows are within "
+                f"tolerance, {found.identical} identical; the largest difference is {found.largest:.2g} of a "
+                "row's largest output; nothing was measured",
+                where=f"{self.session.name}, {step}, {self.where}",
+                remedy="look at the outputs with 'bibench-deploy run … --device'; suspect its memory and its "
+                "cooling, and report it if it stays so",
+            )
+        return found
+
     def time(self, threads: int, rule: StopRule, step: str) -> tuple[list[int], str | None, int | None]:
         """One turn: latencies in ns, kernel, largest resident set in bytes.
 
         Raises:
             DeviceError, EngineError: it failed.
         """
-        done = self.session.run(self.engine.timing(threads, rule), self.files(), step)
+        manifest = self.artefact.manifest
+        done = self.session.run(self.engine.timing(manifest, threads, rule), self.files(), step)
         error = failure(done, self.session.name, step, self.where)
         if error is not None:
             raise error
         try:
-            timing = self.engine.read_timing(done.stdout)
+            timing = self.engine.read_timing(manifest, done.stdout)
         except ValueError as wrong:
             raise self._nonsense(step, wrong) from wrong
         return timing.samples_ns, timing.kernel, timing.peak_memory_bytes
@@ -131,11 +163,11 @@ class DeviceWorker:
 
     def __init__(self, on_device: OnDevice, threads: int) -> None:
         self._on, self._threads = on_device, threads
-        self._check = read_check(on_device.artefact.path, on_device.artefact.manifest)
+        self._check = on_device.check()
         self._peak: int | None = None
         self.kernel: str | None = None
         self.warmup_runs = on_device.engine.warmup_runs
-        self.statistic = on_device.engine.statistic
+        self.statistic: Statistic = on_device.engine.statistic
         self.program_sha256 = on_device.program_sha256
         self.agreement: Agreement | None = None
         session = on_device.session
@@ -168,28 +200,8 @@ class DeviceWorker:
         """Nothing of it runs between two turns."""
 
     def _verify(self) -> None:
-        check, on = self._check, self._on
         step = f"verifying with {self._threads} threads"
-        got = on.execute(check.inputs, self._threads, step) if check else None
-        if check is None or got is None:
-            on.files()
-            return
-        artefact = on.artefact
-        found = agreement(
-            check,
-            got,
-            lambda: on.engine.elsewhere(artefact.manifest, artefact.path.read_bytes(), check.inputs),
-        )
-        if not found.ok:
-            raise DeviceComputesOtherwiseError(
-                f"the device computes something else: {found.within} of {found.rows} stored rows are within "
-                f"tolerance, {found.identical} identical; the largest difference is {found.largest:.2g} of a "
-                "row's largest output; nothing was measured",
-                where=f"{self._on.session.name}, {step}, {self._on.where}",
-                remedy="look at the outputs with 'bibench-deploy run … --device'; suspect its memory and its "
-                "cooling, and report it if it stays so",
-            )
-        self.agreement = found
+        self.agreement = self._on.verify(self._check, self._threads, step)
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:

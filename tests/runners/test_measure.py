@@ -12,7 +12,7 @@ from bibench_deploy import errors
 from bibench_deploy.errors import BibenchError, EngineError
 from bibench_deploy.runners import measure as module
 from bibench_deploy.runners.context import RunContext
-from bibench_deploy.runners.measure import Failure, Job, Measurement, Worker, measure, restore
+from bibench_deploy.runners.measure import Failure, Job, Measurement, Statistic, Worker, measure, restore
 from bibench_deploy.runners.timing import NS_PER_SECOND, SETTLED_TURNS, TURNS, MeasureRule, StopRule
 from bibench_deploy.runners.worker import describe, time_runs
 
@@ -26,6 +26,7 @@ class Fake:
         self.job, self.log, self.run_ns, self.fails = job, log, run_ns, fails
         self.kernel: str | None = "fake"
         self.warmup_runs = 3
+        self.statistic: Statistic = "samples"
         self.turns = 0
 
     def turn(self, rule: StopRule) -> list[int]:
