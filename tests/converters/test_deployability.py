@@ -720,3 +720,51 @@ def test_inputs_that_must_be_constant(graph: BinaryGraph, larq: list[str], dabnn
 def test_dilated_pools() -> None:
     graph = head("y = MaxPool <kernel_shape = [2, 2], dilations = [2, 2]> (c)", "1, 12, 2, 2")
     assert both(graph) == {"larq": ["dilation"], "dabnn": ["dilation"]}
+
+
+def test_a_mean_shift_is_absorbed_on_dabnn_and_says_where() -> None:
+    """Table 4 denies it, and daBNN itself takes none: see docs/engines/dabnn.md."""
+    judged = assess(conv(mean_shift=1, threshold=0.2), DABNN)
+    assert judged.verdict == "deployable"
+    (note,) = (note for note in judged.notes if note.code == "mean-shift-absorbed")
+    assert (note.layer, note.node) == ("conv1", "Binarize_1")
+    assert not DABNN.factors.mean_shift
+
+
+def test_signs_that_something_else_reads() -> None:
+    """daBNN has no signs but those that a binary layer takes itself."""
+    graph = conv(after="y = Add (c, s)")
+    assert both(graph) == {"larq": [], "dabnn": ["operator-between"]}
+    (reason,) = assess(graph, DABNN).reasons
+    assert reason.message.startswith("Add reads the signs themselves")
+
+
+@pytest.mark.parametrize(
+    ("size", "threshold", "expected"),
+    [
+        ("2, 2", np.float32(0.5), []),
+        ("2, 2", np.repeat(np.arange(16), 4), []),
+        ("2, 2", np.arange(64), ["mean-shift"]),
+        ("1, 4", np.float32(0.5), ["square-map"]),
+    ],
+    ids=["one shift", "a shift a channel", "a shift a feature", "a map of 1×4"],
+)
+def test_a_linear_layer_on_a_flattened_map(size: str, threshold: Any, expected: list[str]) -> None:
+    text = f"""
+        m (float[1, 16, {size}] x) => (float[1, 8] y)
+        {{
+            f = Flatten (x)
+            s = bibench.Binarize <at_threshold: float = 1.0, mean_shift: int = 0> (f, threshold, direction)
+            y = bibench.BinaryLinear
+                <layer: string = "fc1", scale: string = "none", sources: strings = ["Gemm_0"]>
+                (s, weight, multiplier, bias)
+        }}"""
+    graph = fused(
+        text,
+        threshold=np.asarray(threshold, np.float32),
+        direction=np.ones((), np.float32),
+        weight=np.ones((8, 64), np.int8),
+        multiplier=np.ones(8, np.float32),
+        bias=np.zeros(8, np.float32),
+    )
+    assert both(graph) == {"larq": [], "dabnn": expected}
