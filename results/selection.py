@@ -18,6 +18,7 @@ class Selection:
     Attributes:
         since, before: by the time of measuring; ``since`` is included, ``before`` is not.
         ids: beginnings of row ids, as ``results list`` shows them.
+        sessions: beginnings of session ids.
     """
 
     devices: tuple[str, ...] = ()

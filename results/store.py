@@ -265,7 +265,6 @@ def _where(statement: Select[Any], selection: Selection) -> Select[Any]:
         (column.model, selection.models),
         (column.variant, selection.variants),
         (column.threads, selection.threads),
-        (column.session, selection.sessions),
     )
     for wanted, values in lists:
         if values:
@@ -274,6 +273,9 @@ def _where(statement: Select[Any], selection: Selection) -> Select[Any]:
         statement = statement.where(column.measured_at >= selection.since)
     if selection.before:
         statement = statement.where(column.measured_at < selection.before)
+    if selection.sessions:
+        starts = (column.session.startswith(part, autoescape=True) for part in selection.sessions)
+        statement = statement.where(or_(*starts))
     if selection.ids:
         hexadecimal = func.replace(cast(column.id, String), "-", "")
         starts = (

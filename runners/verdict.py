@@ -50,11 +50,20 @@ def judge(turns: Turns, context: RunContext, cores: int, precision: float = PREC
     runs = [run for turn in turns for run in turn]
     if len(runs) < FEWEST_FOR_INTERVAL:
         return Verdict("invalid", (f"{len(runs)} runs are too few to tell anything",))
-    reasons = [*_of_samples(turns, runs, precision), *_of_context(context, cores)]
+    reasons = [*_of_samples(turns, runs), *_of_interval(turns, runs, precision), *_of_context(context, cores)]
     return Verdict("unstable", tuple(reasons)) if reasons else Verdict("stable")
 
 
-def _of_samples(turns: Turns, runs: list[float], precision: float) -> list[str]:
+def disturbances(turns: Turns, context: RunContext, cores: int) -> tuple[str, ...]:
+    """What makes a median mean something else than its interval says; a wide interval alone does not.
+
+    Args:
+        turns, context, cores: as ``judge``.
+    """
+    return (*_of_samples(turns, [run for turn in turns for run in turn]), *_of_context(context, cores))
+
+
+def _of_samples(turns: Turns, runs: list[float]) -> list[str]:
     reasons = []
     modes = bimodal(runs)
     if modes:
@@ -64,14 +73,17 @@ def _of_samples(turns: Turns, runs: list[float], precision: float) -> list[str]:
     change = drift(turns)
     if change is not None:
         reasons.append(f"drifting ({100 * change:+.0f} % from the first turn to the last)")
+    return reasons
+
+
+def _of_interval(turns: Turns, runs: list[float], precision: float) -> list[str]:
     interval = median_interval(turns)
     if interval is None:
-        reasons.append(f"too few turns for an interval ({len(turns)} of {FEWEST_FOR_INTERVAL})")
-    else:
-        width = interval.half_width(median(runs))
-        if width > PRECISION_SLACK * precision:
-            reasons.append(f"the interval is ±{100 * width:.1f} %, ±{100 * precision:g} % was aimed at")
-    return reasons
+        return [f"too few turns for an interval ({len(turns)} of {FEWEST_FOR_INTERVAL})"]
+    width = interval.half_width(median(runs))
+    if width > PRECISION_SLACK * precision:
+        return [f"the interval is ±{100 * width:.1f} %, ±{100 * precision:g} % was aimed at"]
+    return []
 
 
 def _of_context(context: RunContext, cores: int) -> list[str]:

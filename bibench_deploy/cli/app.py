@@ -12,6 +12,7 @@ import typer
 
 from bibench_deploy.cli import (
     check,
+    compare,
     complexity,
     console,
     convert,
@@ -68,6 +69,7 @@ app.command("inspect")(inspect.inspect)
 app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("profile")(profile.profile)
+app.command("compare")(compare.compare)
 app.command("run")(run.run)
 app.command("complexity")(complexity.complexity)
 app.command("tracks")(tracks.tracks)
