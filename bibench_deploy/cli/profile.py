@@ -99,11 +99,11 @@ def profile(
     folder = workspace_folder(workspace)
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
     store = choose_store(None, folder)
-    store.check()
     manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
     here = _timed_here(chosen, named=bool(artefacts))
     measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
     plan = _plan(chosen, counts, rule, measured_on)
+    store.check()
     sweep = _sweep(folder, plan, measured_on, fresh)
     try:
         outcome = _measure(measured_on, plan, sweep, store)
