@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.fixtures import converted, lab, linux_host, rpi4, user
+from lab.fixtures import another, converted, lab, linux_host, programs, rpi4, user
 
-__all__ = ["converted", "lab", "linux_host", "rpi4", "user"]
+__all__ = ["another", "converted", "lab", "linux_host", "programs", "rpi4", "user"]

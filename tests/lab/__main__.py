@@ -54,7 +54,8 @@ def _up(count: int, kind: str, network: bool, folder: Path | None) -> int:
         print(f"  bibench-deploy profile --inventory {lab.inventory} --device {','.join(names)} …")
         print(f"  ssh -F {lab.ssh_config} {names[0]}")
         print(f"logs: {lab.folder}/<device>/log. Ctrl-C switches off.", flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell lets background jobs ignore it
+            signal.signal(ending, signal.default_int_handler)
         try:
             signal.pause()
         except KeyboardInterrupt:

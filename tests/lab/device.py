@@ -197,13 +197,17 @@ class SimulatedDevice:
 
     def processes(self) -> list[str]:
         """Command lines of what runs on the device beside its server: what a tool has started, or left there."""
-        script = (
-            'cd "$1/proc"; for id in [0-9]*; do '
-            '[ "$id" = $$ ] || tr "\\0\\n" "  " <"$id/cmdline" && echo || true; done 2>/dev/null'
-        )
-        lines = (line.strip() for line in self.inside(script).splitlines())
+        return [command for _, command in self._running()]
+
+    def _running(self) -> list[tuple[int, str]]:
+        """Number on this machine and command line. An orphan becomes the first process's child: none escapes."""
+        found = [(pid, _command(pid)) for pid in _descendants(self.pid)]
         known = ("sshd:", "/usr/sbin/sshd")
-        return [line for line in lines if line and not line.startswith(known) and str(POWER) not in line]
+        return [
+            (pid, command)
+            for pid, command in found
+            if command and not command.startswith(known) and str(POWER) not in command
+        ]
 
     def put(self, content: bytes, name: str, mode: int = 0o755) -> None:
         """Write a file into the user's home, behind everybody's back."""
@@ -223,27 +227,39 @@ class SimulatedDevice:
         """Undo `fill_disk`."""
         self.inside('rm "$2/.filler"')
 
-    def signal(self, name: str, command: str) -> None:
-        """Send a signal to the device's processes whose command line holds a text."""
-        self.inside(
-            'cd "$1/proc"; for id in [0-9]*; do '
-            f'if [ "$id" != $$ ] && grep -q -a -F -e {shlex.quote(command)} "$id/cmdline"; '
-            f'then kill -s {name} "$id"; fi; done 2>/dev/null'
-        )
+    def signal(self, number: int, text: str) -> None:
+        """Send a signal to the device's processes whose command lines hold a text."""
+        for pid, command in self._running():
+            if text in command:
+                os.kill(pid, number)
 
     def end_sessions(self) -> None:
         """Kill the servers of the connections that are open; the one that listens stays."""
         (listener,) = (pid for pid in _children(self.pid) if _name(pid) == "sshd")
-        for session in _children(listener):
-            for pid in (*_children(session), session):  # the one with the user's rights, the one above it
+        for pid in _descendants(listener):
+            if _name(pid) == "sshd":
                 os.kill(pid, signal.SIGKILL)
 
 
 def _children(pid: int) -> list[int]:
-    if not Path(f"/proc/{pid}").exists():
-        return []
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child) for child in _of(pid, f"task/{pid}/children").split()]
+
+
+def _descendants(pid: int) -> list[int]:
+    return [found for child in _children(pid) for found in (child, *_descendants(child))]
+
+
+def _command(pid: int) -> str:
+    return _of(pid, "cmdline").replace("\0", " ").strip()
 
 
 def _name(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    return _of(pid, "comm").strip()
+
+
+def _of(pid: int, file: str) -> str:
+    """What the kernel tells about a process; nothing when it has gone meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .board import RPI4
+from .built import cache_with_programs
 from .device import SimulatedDevice
 from .lab import Lab
 from .machine import CannotSimulateError
@@ -61,7 +62,19 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_workspace(tmp_path_factory.mktemp("converted"))
 
 
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """What a user's cache holds when `bibench-run` has been built for the lab's devices."""
+    return cache_with_programs()
+
+
 @pytest.fixture
-def user(lab: Lab, tmp_path: Path, converted: Path) -> User:
+def user(lab: Lab, tmp_path: Path, converted: Path, programs: Path) -> User:
     """Somebody with a small converted model, who uses the lab."""
-    return User(lab, tmp_path / "home", converted)
+    return User(lab, tmp_path / "user", converted, programs)
+
+
+@pytest.fixture
+def another(lab: Lab, tmp_path: Path, converted: Path, programs: Path) -> User:
+    """Somebody else, with the same model."""
+    return User(lab, tmp_path / "another", converted, programs)

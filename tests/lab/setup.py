@@ -20,7 +20,7 @@ class Setup:
     Attributes:
         board: what its kernel says; with a board its programs are AArch64 ones, without they are this machine's.
         termux: laid out as Termux on a phone is: no /bin, no /tmp, everything below /data.
-        shell: the login shell: any of this machine (bash, fish, tcsh, nologin …); by default sh, busybox's on a board.
+        shell: the login shell: any of this machine (bash, fish, tcsh, nologin …), by default sh.
         home: files in the user's home, by name: shell start-up files that make noise, for instance.
         banner: shown before login.
         login: ``key``, or ``password`` for a host that takes no key.
@@ -37,7 +37,7 @@ class Setup:
     banner: str = ""
     login: str = "key"
     environment: Mapping[str, str] = field(default_factory=dict)
-    disk_kb: int = 64 * 1024
+    disk_kb: int = 256 * 1024
     network: bool = False
     memory_mb: int | None = None
 

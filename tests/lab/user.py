@@ -10,37 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from support.command import COMMAND, environment
 
 from .lab import Lab
 
-# Few runs: what a simulated device needs for them means nothing.
-QUICK = ("--min-time", "0.02", "--max-time", "0.1", "--min-runs", "3")
-
-# Programs for boards are built once a machine (a minute each), and not once a home.
-CACHE = str(Path(platformdirs.user_cache_dir("bibench-deploy")).parent)
+# As few runs as there can be: what a simulated device needs for them means nothing.
+QUICK = ("--min-time", "0.02", "--max-time", "0.02", "--min-runs", "3", "--precision", "100")
 
 
 class User:
     """Attributes:
     home: also the working folder of his commands; his workspace is in it.
+    cache: holds the programs for devices.
     """
 
-    def __init__(self, lab: Lab, home: Path, workspace: Path) -> None:
-        self.lab, self.home = lab, home
+    def __init__(self, lab: Lab, home: Path, workspace: Path, cache: Path) -> None:
+        self.lab, self.home, self.cache = lab, home, cache
         (home / ".ssh").mkdir(parents=True, mode=0o700)
         shutil.copytree(workspace, home / "bibench-workspace")
 
     def variables(self, **more: str) -> dict[str, str]:
-        ours = environment(HOME=str(self.home), XDG_CACHE_HOME=CACHE, **more)
+        ours = environment(HOME=str(self.home), XDG_CACHE_HOME=str(self.cache), **more)
         for name in ("SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             ours.pop(name, None)
         return ours
 
     def bibench(
-        self, *arguments: str | Path, timeout_s: float = 120, **variables: str
+        self, *arguments: str | Path, timeout_s: float = 240, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """The command to its end."""
         return subprocess.run(
@@ -72,30 +68,24 @@ class User:
                 if process.poll() is None:
                     process.kill()
 
-    def profiling(self, device: str, *options: str | Path, threads: str = "1") -> Sequence[str | Path]:
-        """Arguments that measure the workspace quickly."""
-        return (
-            "profile",
-            "--inventory",
-            self.lab.inventory,
-            "--device",
-            device,
-            "--threads",
-            threads,
-            *QUICK,
-            *options,
-        )
+    def profiling(
+        self, device: str, *options: str | Path, threads: str = "1", twin: bool = False
+    ) -> Sequence[str | Path]:
+        """Arguments that measure the workspace quickly; its full-precision twin only where it is wanted."""
+        what = () if twin else ("bibench-workspace/tiny.native.bbm",)
+        where = ("--inventory", self.lab.inventory, "--device", device)
+        return ("profile", *what, *where, "--threads", threads, *QUICK, *options)
 
     def profile(
-        self, device: str, *options: str | Path, threads: str = "1", timeout_s: float = 120, **variables: str
+        self, device: str, *options: str | Path, threads: str = "1", twin: bool = False, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        return self.bibench(
-            *self.profiling(device, *options, threads=threads), timeout_s=timeout_s, **variables
-        )
+        return self.bibench(*self.profiling(device, *options, threads=threads, twin=twin), **variables)
 
     def stored(self) -> list[dict[str, Any]]:
         """The rows that his workspace keeps."""
         done = self.bibench("results", "list", "--json")
+        if "holds no rows" in done.stderr:
+            return []
         assert done.returncode == 0, done.stderr
         rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
         return rows

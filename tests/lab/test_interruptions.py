@@ -1,0 +1,173 @@
+"""What breaks in the middle: nothing is left running, what was measured stays, and the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.board import RPI3, RPI4
+from lab.built import BOARD, put_program
+from lab.device import SimulatedDevice
+from lab.lab import Lab
+from lab.programs import DOT_PRODUCT
+from lab.setup import Setup
+from lab.user import User
+from support.command import is_clean
+
+# Long enough that a fault falls into the run.
+LONG = ("--min-time", "20", "--max-time", "20")
+WAIT_S = 60.0
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {WAIT_S:g} s: {what}"
+        time.sleep(0.05)
+
+
+def measuring(device: SimulatedDevice) -> bool:
+    return any("bibench-run" in line and "--min-time" in line for line in device.processes())
+
+
+def test_ctrl_c_leaves_nothing_running(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", *LONG)) as command:
+        wait_until(lambda: measuring(device), "a run on the device")
+        os.killpg(command.pid, signal.SIGINT)
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 130
+    assert is_clean(err)
+    wait_until(lambda: device.processes() == [], "the end of all that was started")
+    again = user.profile("board", "--no-wait")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_cable_that_is_out_for_a_moment_costs_nothing(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(network=True), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", "--min-time", "3", "--max-time", "3")) as command:
+        wait_until(lambda: measuring(device), "a run on the device")
+        device.link.cut()
+        time.sleep(1)
+        device.link.mend()
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 0, err
+    assert len(user.stored()) == 1
+
+
+def test_a_link_that_breaks_while_the_program_is_pushed(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(network=True), profile="generic-x86_64")
+    device.link.slow_down(mbit=4)
+    with user.starts(*user.profiling("board")) as command:
+        wait_until(lambda: device.link.bytes_sent() > 300_000, "half of the program on its way")
+        assert device.inside('find "$2" -name bibench-run') == ""  # nothing that looks whole
+        device.end_sessions()
+        device.link.slow_down(mbit=1000)
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 0, err
+    assert "again in" in err
+    assert len(user.stored()) == 1
+
+
+def test_a_server_process_that_is_killed_while_it_measures(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", "--min-time", "5", "--max-time", "5")) as command:
+        wait_until(lambda: measuring(device), "a run on the device")
+        device.end_sessions()
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 0, err
+    assert "again in" in err
+    assert len(user.stored()) == 1
+    assert device.processes() == []
+
+
+def test_a_device_that_goes_off_and_comes_back(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", threads="1,2")) as command:
+        wait_until(lambda: len(user.stored()) == 1, "the row of one thread")
+        device.power_off()
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 3
+    assert is_clean(err)
+    assert "board" in err
+    assert [row["threads"] for row in user.stored()] == [1]
+    device.power_on()
+    again = user.profile("board", threads="1,2")
+    assert again.returncode == 0, again.stderr
+    assert {row["threads"] for row in user.stored()} == {1, 2}
+
+
+def test_a_program_that_is_killed(lab: Lab, user: User) -> None:
+    """As the kernel does when memory runs out."""
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", *LONG)) as command:
+        wait_until(lambda: measuring(device), "a run on the device")
+        device.signal(signal.SIGKILL, "--min-time")
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 3
+    assert is_clean(err)
+    assert "memory" in err
+    assert user.stored() == []
+
+
+def test_a_program_that_hangs(lab: Lab, user: User) -> None:
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", *LONG, "--timeout", "5", "--retries", "0")) as command:
+        wait_until(lambda: measuring(device), "a run on the device")
+        device.signal(signal.SIGSTOP, "--min-time")
+        _, err = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 3
+    assert is_clean(err)
+    assert "5 s" in err
+    wait_until(lambda: device.processes() == [], "the end of all that was started")
+
+
+def test_an_instruction_that_the_processor_has_not(lab: Lab, converted: Path, tmp_path: Path) -> None:
+    put_program(BOARD, DOT_PRODUCT, tmp_path / "cache")
+    user = User(lab, tmp_path / "user", converted, cache=tmp_path / "cache")
+    device = lab.add("rpi3", Setup(board=RPI3), profile="rpi3b+")
+    done = user.profile("rpi3")
+    assert done.returncode == 3
+    assert is_clean(done.stderr)
+    assert "instruction" in done.stderr
+    assert user.stored() == []
+    assert device.processes() == []
+
+
+def test_two_users_take_turns(lab: Lab, user: User, another: User) -> None:
+    device = lab.add("board", Setup(), profile="generic-x86_64")
+    with user.starts(*user.profiling("board", "--min-time", "4", "--max-time", "4")) as first:
+        wait_until(lambda: measuring(device), "a run on the device")
+        refused = another.profile("board", "--no-wait")
+        assert refused.returncode == 3
+        assert "taken by" in refused.stderr
+        second = another.profile("board")
+        assert first.wait(timeout=WAIT_S) == 0
+    assert second.returncode == 0, second.stderr
+    assert "waiting for" in second.stderr
+    ended = max(row["measured_at"] for row in user.stored())
+    assert ended < min(row["measured_at"] for row in another.stored())
+
+
+FAST_CLOCK = """#!/bin/sh
+# The device's clock, an hour ahead: busybox has no other way to be asked for it.
+case "$1" in +%s) echo $(($(/bin/busybox date +%s) + 3600)) ;; *) exec /bin/busybox date "$@" ;; esac
+"""
+
+
+def test_a_clock_that_is_an_hour_ahead(lab: Lab, user: User, another: User) -> None:
+    """The device's ``date`` is, and there is no other clock to be seen: an empty /proc/uptime."""
+    board = RPI4.changed({"/proc/uptime": ""})
+    setup = Setup(board=board, environment={"PATH": "/home/pi/bin:/bin"}, home={"bin/date": FAST_CLOCK})
+    device = lab.add("board", setup, profile="rpi4")
+    with user.starts(*user.profiling("board", "--min-time", "3", "--max-time", "3")) as first:
+        wait_until(lambda: measuring(device), "a run on the device")
+        assert another.profile("board", "--no-wait").returncode == 3  # not taken for an old one
+        assert first.wait(timeout=WAIT_S) == 0
+    done = another.profile("board")
+    assert done.returncode == 0, done.stderr
+    (first_row, *_), (second_row, *_) = user.stored(), another.stored()
+    assert first_row["measured_at"] < second_row["measured_at"]  # by the clock of who measures

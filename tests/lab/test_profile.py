@@ -1,0 +1,147 @@
+"""``bibench-deploy profile`` on simulated boards: what issue and README promise of it.
+
+Latencies of simulated devices mean nothing; nothing here looks at one.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pytest
+
+from lab.board import PHONE, RPI4
+from lab.lab import Lab
+from lab.setup import TERMUX, Setup
+from lab.user import User
+from support.command import is_clean
+
+SHELLS = ("/bin/bash", "/usr/bin/fish", "/usr/bin/tcsh")
+NOISE = {".bashrc": "echo noise\nprintf 'more, without an end'\n", ".tcshrc": "echo noise\n"} | {
+    ".config/fish/config.fish": "echo noise\n"
+}
+
+
+def test_a_sweep_prints_the_table_verified_on_the_device(lab: Lab, user: User) -> None:
+    device = lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    done = user.profile("rpi4", threads="1,2,4,8", twin=True)
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "rpi4",
+        "Raspberry Pi 4 Model B Rev 1.1",
+        "tiny",
+        "fp32",
+        "bnn",
+        "outputs verified on the device",
+    ):
+        assert text in done.stdout
+    rows = user.stored()
+    assert {(row["variant"], row["threads"]) for row in rows} == {
+        (variant, threads) for variant in ("fp32", "bnn") for threads in (1, 2, 4, 8)
+    }
+    assert {(row["device"], row["verified_on_device"]) for row in rows} == {("rpi4", True)}
+    assert device.processes() == []
+
+
+def test_json_holds_the_same(lab: Lab, user: User) -> None:
+    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    done = user.profile("rpi4", "--json", threads="2", twin=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [(row["device"], row["engine"], row["variant"], row["threads"]) for row in document["rows"]] == [
+        ("rpi4", "native", "fp32", 2),
+        ("rpi4", "native", "bnn", 2),
+    ]
+    assert [metric["device"] for metric in document["metrics"]] == ["rpi4"]
+
+
+def test_without_an_inventory_the_name_is_an_alias_of_the_ssh_configuration(lab: Lab, user: User) -> None:
+    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    (user.home / ".ssh/config").write_text(lab.ssh_config.read_text())
+    done = user.bibench(
+        "profile", "--device", "rpi4", "--min-time", "0.02", "--max-time", "0.1", "--min-runs", "3"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(user.stored()) == 2
+
+
+def test_a_second_run_pushes_nothing(lab: Lab, user: User) -> None:
+    device = lab.add("rpi4", Setup(board=RPI4, network=True), profile="rpi4")
+    assert user.profile("rpi4").returncode == 0
+    files = device.inside('cd "$2" && find . -type f -size +1k -exec stat -c "%n %i %Y" {} + | sort')
+    sent = device.link.bytes_sent()
+    assert sent > 500_000  # the program itself
+    second = user.profile("rpi4", "--fresh")
+    assert second.returncode == 0, second.stderr
+    assert "pushed: nothing, all was there" in second.stdout
+    assert device.inside('cd "$2" && find . -type f -size +1k -exec stat -c "%n %i %Y" {} + | sort') == files
+    assert device.link.bytes_sent() - sent < 250_000  # scripts, keys and beats: neither program nor artefact
+
+
+def test_four_devices_are_measured_at_the_same_time(lab: Lab, user: User) -> None:
+    names = [f"pi-{number}" for number in range(1, 5)]
+    lab.add_all({name: Setup(board=RPI4) for name in names}, profile="rpi4", tags=["nightly"])
+    done = user.bibench(
+        "profile", "--inventory", lab.inventory, "--tag", "nightly", "--threads", "1,2",
+        "--min-time", "1", "--max-time", "1", "--min-runs", "3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    spans = []
+    for name in names:
+        times = [datetime.fromisoformat(row["measured_at"]) for row in user.stored() if row["device"] == name]
+        assert len(times) == 4
+        spans.append((min(times), max(times)))
+    # Each was at work while each other one was: nobody waited for somebody to end.
+    assert max(begin for begin, _ in spans) < min(end for _, end in spans)
+
+
+def test_one_device_that_fails_does_not_stop_the_others(lab: Lab, user: User) -> None:
+    lab.add_all({"good": Setup(board=RPI4), "dead": Setup(board=RPI4)}, profile="rpi4")
+    lab.devices["dead"].power_off()
+    done = user.profile("dead,good")
+    assert done.returncode == 3
+    assert is_clean(done.stderr)
+    assert "dead" in done.stderr
+    assert {row["device"] for row in user.stored()} == {"good"}
+    assert "good" in done.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_login_shells_and_their_noise_do_not_matter(lab: Lab, user: User, shell: str) -> None:
+    setup = Setup(board=RPI4, shell=shell, home=NOISE, banner="authorized use only\n")
+    device = lab.add("rpi4", setup, profile="rpi4")
+    done = user.profile("rpi4")
+    assert done.returncode == 0, done.stderr
+    assert "noise" not in done.stdout + done.stderr
+    assert len(user.stored()) == 2
+    assert device.processes() == []
+
+
+def test_a_phone_without_bin_and_tmp(lab: Lab, user: User) -> None:
+    device = lab.add("phone", Setup(board=PHONE, termux=True), profile="kirin990")
+    done = user.profile("phone")
+    assert done.returncode == 0, done.stderr
+    assert [row["verified_on_device"] for row in user.stored()] == [True, True]
+    assert (
+        device.inside('find "$1" -xdev -newer "$1/etc/passwd" -type f | grep -v -e /etc/ -e "$2" || true')
+        == ""
+    )
+
+
+@pytest.mark.parametrize("workdir", ['a folder\'s "name" & $(touch ran) `touch ran`', f"{TERMUX}/home/über"])
+def test_work_folders_of_any_name(lab: Lab, user: User, workdir: str) -> None:
+    setup = Setup(board=PHONE, termux=True)
+    device = lab.add("phone", setup, profile="kirin990", workdir=workdir)
+    done = user.profile("phone")
+    assert done.returncode == 0, done.stderr
+    made = device.inside('ls -a "$2"').split("\n")
+    assert workdir.split("/")[-1] in made
+    assert "ran" not in made
+
+
+def test_more_threads_than_cores_are_measured_and_said(lab: Lab, user: User) -> None:
+    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    done = user.profile("rpi4", threads="16")
+    assert done.returncode == 0, done.stderr
+    assert [row["threads"] for row in user.stored()] == [16, 16]
+    assert "oversubscribed: 16 threads" in done.stderr
