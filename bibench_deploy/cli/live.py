@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.targets import LOCAL
 from bibench_deploy.profile_plan import Event, Failed, Finished, Said, Turned
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Live:
             self._bar.update(task, description=self._line(event.device, text))
         elif isinstance(event, Finished):
             self._bar.advance(task)
+            # Where no bar is seen (a file, CI), each finished row of a device is a sign of life.
+            if event.device != LOCAL and not self._bar.console.is_terminal:
+                row = event.row
+                text = f"{event.device}: {row.file}, threads {row.threads}: {row.state.replace('_', ' ')}"
+                self._bar.console.print(text, markup=False, soft_wrap=True)
         elif isinstance(event, Failed):
             self._bar.update(task, description=self._line(event.device, "failed"))
 
