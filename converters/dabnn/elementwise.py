@@ -69,8 +69,7 @@ def _sum(low: Lowering, node: ir.Node) -> None:
     given = low.held[first].flattened()
     if not given.is_settled or (given.scale != kept.scale).any():
         given = low.rehold(first, kept.scale, wanted.shift - kept.shift)
-    given = low.owned(first)
-    kept = low.held[second]
+    given, kept = low.owned(first).flattened(), low.held[second].flattened()
     low.over(Kind.ADD, name_of(out), given.blob, [kept.blob.name])
     low.put(out, Held(given.blob, kept.scale, given.shift + kept.shift))
 

@@ -79,8 +79,7 @@ def _convolution(
     if not held.is_settled:
         held = low.rehold(value, 1.0, 0.0)
     if pad and held.shift.any():  # what is padded is 0 of the value, not of the blob
-        scale = np.where(held.scale == 0, 1.0, held.scale)
-        held = low.rehold(value, scale, 0.0)
+        held = low.rehold(value, np.where(held.scale < 0, -1.0, 1.0), 0.0)
     filters, _, kernel, other = weight.shape
     wanted = wish(low, out, filters)
     addend = (
@@ -139,7 +138,7 @@ def average_pool(low: Lowering, node: ir.Node) -> None:
                 node, "daBNN counts padding only in 2×2 averages at stride 2", "average without padding"
             )
         if counts and held.shift.any():
-            held = low.rehold(value, np.where(held.scale == 0, 1.0, held.scale), 0.0)
+            held = low.rehold(value, np.where(held.scale < 0, -1.0, 1.0), 0.0)
     low.put(out, Held(_pooled(low, node, held.blob, Kind.AVE_POOL), held.scale, held.shift))
 
 
