@@ -153,7 +153,7 @@ class DeviceCache:
         return Cached(path, wanted.digest, pushed)
 
     def _look(self, wanted: _Wanted, folder: str) -> Look:
-        script = look_script(folder, wanted.name, self._partial)
+        script = look_script(folder, wanted.name, self._partial, executable=wanted.executable)
         return parse_look(self._run(script, wanted.step, SCRIPT_S + wanted.size / _SLOWEST_HASH).stdout)
 
     def _check_room(self, wanted: _Wanted, look: Look, offset: int) -> None:

@@ -57,8 +57,10 @@ class CacheEntry:
     size_kb: int
 
 
-def look_script(folder: str, name: str, partial: str) -> str:
+def look_script(folder: str, name: str, partial: str, *, executable: bool) -> str:
     """Make a file's folder, say what is there; claim an unfinished push as ``partial``.
+
+    A program that lost its permission to be executed gets it back: its bytes are the hash's.
 
     Whoever pushed it before notices that it is gone, and begins again.
     """
@@ -66,6 +68,7 @@ def look_script(folder: str, name: str, partial: str) -> str:
 mkdir -p {quote(folder)} && cd {quote(folder)} || exit 1
 if [ -f {quote(name)} ]; then
   echo there
+  {f"[ -x {quote(name)} ] || chmod 755 {quote(name)}" if executable else ""}
   sum {quote(name)}
 else
   best=

@@ -45,6 +45,9 @@ def test_a_program_can_be_run_and_data_can_not(device: LocalTransport, tmp_path:
     program = _file(tmp_path / "prog", b"#!/bin/sh\necho ran\n")
     cached = DeviceCache(device, WORK).ensure(program, executable=True)
     assert device.run(quote(f"{cached.path}"), timeout_s=10).stdout == b"ran\n"
+    (tmp_path / "home" / cached.path).chmod(0o644)
+    assert DeviceCache(device, WORK).ensure(program, executable=True).bytes == 0
+    assert device.run(quote(f"{cached.path}"), timeout_s=10).stdout == b"ran\n"
     data = DeviceCache(device, WORK).ensure(_file(tmp_path / "data", b"x"))
     assert not os.stat(tmp_path / "home" / data.path).st_mode & 0o111
 
