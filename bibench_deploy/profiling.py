@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from bibench_deploy.errors import BibenchError, DeviceError, DeviceUnfitError
@@ -196,19 +197,34 @@ def _concerns_the_device(error: BibenchError) -> bool:
     return isinstance(error, DeviceError) and not isinstance(error, DeviceUnfitError)
 
 
-@contextmanager
-def local(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
-    """This machine as a place."""
-    yield _Local()
+def local(cpus: str | None = None) -> Callable[..., AbstractContextManager[Place]]:
+    """This machine as a place.
+
+    Args:
+        cpus: cores to pin to, as ``runners.clusters`` understands them.
+
+    Raises:
+        InputError: there are no such cores.
+    """
+    place = _Local(cpus)
+
+    @contextmanager
+    def opened(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
+        yield place
+
+    return opened
 
 
 class _Local:
     """Processes of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: str | None) -> None:
+        from bibench_deploy.runners.clusters import choose_local
         from bibench_deploy.runners.host import local_host
 
-        self.host = local_host()
+        self._asked, self._cpus = cpus, choose_local(cpus) if cpus else ()
+        host = local_host()
+        self.host = replace(host, cores=len(self._cpus)) if cpus else host
         self.pushed_bytes: int | None = None
 
     def refuses(self, artefact: Artefact, threads: int) -> str | None:
@@ -217,7 +233,7 @@ class _Local:
     def open_worker(self, job: Job) -> Timed:
         from bibench_deploy.runners.measure import Worker
 
-        return Worker(job)
+        return Worker(job, cpus=self._cpus)
 
     def facts(self, job: Job) -> dict[str, Any]:
-        return {}
+        return {"cpus": self._asked}

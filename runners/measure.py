@@ -180,6 +180,7 @@ class Worker:
     Args:
         job: what to execute.
         command: how the process is started.
+        cpus: cores that it is pinned to; none: it may use all.
 
     Raises:
         EngineError: the process crashed or hangs.
@@ -188,9 +189,9 @@ class Worker:
 
     statistic: Statistic = "samples"
 
-    def __init__(self, job: Job, command: Sequence[str] = WORKER) -> None:
+    def __init__(self, job: Job, command: Sequence[str] = WORKER, cpus: Sequence[int] = ()) -> None:
         self._job = job
-        self._observer = Observer()
+        self._observer = Observer(cpus=cpus)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         # Its own process group: Ctrl-C in a terminal is for us, and we end it.
         self._process = subprocess.Popen(
@@ -201,7 +202,8 @@ class Worker:
             process_group=0,
         )
         try:
-            opened = self._ask({"artefact": str(job.artefact.resolve()), "threads": job.threads})
+            request = {"artefact": str(job.artefact.resolve()), "threads": job.threads, "cpus": list(cpus)}
+            opened = self._ask(request)
         except BaseException:
             self.close()
             raise

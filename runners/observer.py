@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from .clusters import ranges
 from .context import RunContext
 from .host import load_average
 
@@ -61,11 +63,12 @@ class Observer:
 
     Args:
         proc, sys: where the kernel's files are.
+        cpus: cores that the measured process is pinned to; none where it is not.
     """
 
-    def __init__(self, proc: Path = PROC, sys: Path = SYS) -> None:
-        self._proc, self._sys = proc, sys
-        self._clocks = clocks(sys)
+    def __init__(self, proc: Path = PROC, sys: Path = SYS, cpus: Collection[int] = ()) -> None:
+        self._proc, self._sys, self._cpus = proc, sys, cpus
+        self._clocks = self._used_clocks()
         self._temperatures = temperatures(sys)
         self._load = load_average()
         self._lowest: dict[int, float] = {}
@@ -92,16 +95,16 @@ class Observer:
 
     def look(self) -> None:
         """Note the clocks while the engine is at work."""
-        for core, mhz in (clocks(self._sys) or {}).items():
+        for core, mhz in (self._used_clocks() or {}).items():
             self._lowest[core] = min(mhz, self._lowest.get(core, mhz))
 
     def context(self, usage: Usage) -> RunContext:
         """What was seen, and how things are now."""
         return RunContext(
-            governor=governor(self._sys),
+            governor=governor(self._sys, min(self._cpus, default=0)),
             clock_mhz_before=self._clocks,
             clock_mhz_during=self._lowest or None,
-            clock_mhz_after=clocks(self._sys),
+            clock_mhz_after=self._used_clocks(),
             temperature_c_before=self._temperatures,
             temperature_c_after=temperatures(self._sys),
             throttle_bits=throttle_bits(self._sys),
@@ -109,6 +112,7 @@ class Observer:
             load_after=load_average(),
             other_load=self._other_seconds / self._turn_seconds if self._turn_seconds else None,
             cpuset=usage.cpuset,
+            affinity=ranges(self._cpus) or None,
             peak_memory_bytes=usage.peak_memory_bytes,
             page_faults_minor=usage.page_faults_minor,
             page_faults_major=usage.page_faults_major,
@@ -117,6 +121,10 @@ class Observer:
             abi=_abi(),
             kernel_release=platform.release(),
         )
+
+    def _used_clocks(self) -> dict[int, float] | None:
+        found = clocks(self._sys) or {}
+        return {core: mhz for core, mhz in found.items() if not self._cpus or core in self._cpus} or None
 
 
 def busy_seconds(proc: Path = PROC) -> float | None:
@@ -157,9 +165,9 @@ def throttle_bits(sys: Path = SYS) -> int | None:
     return int(text, 16) if text else None
 
 
-def governor(sys: Path = SYS) -> str | None:
-    """The frequency policy of the first core; None where there is none to see."""
-    return _text(sys / "devices/system/cpu/cpu0/cpufreq/scaling_governor")
+def governor(sys: Path = SYS, cpu: int = 0) -> str | None:
+    """The frequency policy of a core; None where there is none to see."""
+    return _text(sys / f"devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor")
 
 
 def _abi() -> str:

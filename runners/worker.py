@@ -3,7 +3,8 @@
 A measurement starts from a fresh process: no other model's memory, threads or caches are in it, and an engine
 that crashes takes only itself along. The starter speaks first; each line on either side is one JSON object::
 
-    → {"artefact": PATH, "threads": N}      ← {"kernel": NAME or null, "warmup_runs": N, "usage": {...}}
+    → {"artefact": PATH, "threads": N, "cpus": [...]}
+                                            ← {"kernel": NAME or null, "warmup_runs": N, "usage": {...}}
     → {"seconds": S, "runs": N}             ← {"samples_ns": [...], "usage": {...}}   (as often as wanted)
     end of input                            the process ends
 
@@ -77,6 +78,8 @@ def serve(requests: TextIO, answers: TextIO, open_job: Opener | None = None) -> 
     if not first:
         return
     job = json.loads(first)
+    if job.get("cpus"):  # before the engine starts threads, or a process: they inherit it
+        os.sched_setaffinity(0, job["cpus"])
     opened = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
     warmup = opened.timed(WARMUP)
     facts = {"kernel": opened.kernel, "warmup_runs": len(warmup)}

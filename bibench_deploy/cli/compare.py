@@ -15,7 +15,7 @@ from bibench_deploy.errors import InputError, RefusedError
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row, Store
-    from bibench_deploy.results.comparison import Pairs
+    from bibench_deploy.results.comparison import Belonging, Pairs
 
 #: Words that may end the command with 1.
 FAILING = ("slower", "unknown")
@@ -83,7 +83,7 @@ def compare(
     second = _side(chosen, b, store_b, "B")
     if {row.id for row in first.rows} == {row.id for row in second.rows}:
         raise InputError("A and B are the same rows", remedy="name two measurements")
-    by = "condition" if first.of_artefact and second.of_artefact else "measurement"
+    by: Belonging = "condition" if first.of_artefact and second.of_artefact else "measurement"
     found = compare_rows(first.rows, second.rows, by, factor)
     if not found.pairs:
         raise InputError(

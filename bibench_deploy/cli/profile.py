@@ -45,6 +45,12 @@ def profile(
     threads: Annotated[
         str, typer.Option("--threads", metavar="LIST", help="Numbers of threads, as 1,2,4 or 1-4.")
     ] = "1",
+    cpus: Annotated[
+        str | None,
+        typer.Option(
+            "--cpus", metavar="CORES", help="Pin engines to cores: big, little, all, or numbers like 0-3."
+        ),
+    ] = None,
     workspace: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +94,7 @@ def profile(
     store; what was measured before a failure or Ctrl-C is kept, and the same command continues there.
     """
     from bibench_deploy.results import choose_store
+    from bibench_deploy.runners.clusters import check_request
     from bibench_deploy.runners.threads import parse_threads
     from bibench_deploy.runners.workspace import read_artefact, read_workspace, workspace_folder
 
@@ -99,12 +106,13 @@ def profile(
     folder = workspace_folder(workspace)
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
     store = choose_store(None, folder)
-    manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
+    asked = check_request(cpus) if cpus is not None else None
+    manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries, asked)
     here = _timed_here(chosen, named=bool(artefacts))
     measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
     plan = _plan(chosen, counts, rule, measured_on)
     store.check()
-    sweep = _sweep(folder, plan, measured_on, fresh)
+    sweep = _sweep(folder, plan, measured_on, fresh, asked)
     try:
         outcome = _measure(measured_on, plan, sweep, store)
         if outcome.complete(plan, measured_on):
@@ -153,8 +161,8 @@ def _targets(
     from bibench_deploy.profiling import local
 
     if not remote:
-        _warn_about_this_machine(counts)
-        return [Target(name, local, here) for name in names]
+        _warn_about_this_machine(counts, manner.cpus)
+        return [Target(name, local(manner.cpus), here) for name in names]
     from bibench_deploy.device_profiles import load_cores
     from bibench_deploy.runners.device.place import engines
 
@@ -162,16 +170,17 @@ def _targets(
     return [
         targets.target(remote[name], cores, on_devices, counts, manner, named)
         if name in remote
-        else Target(name, local, here)
+        else Target(name, local(manner.cpus), here)
         for name in names
     ]
 
 
-def _warn_about_this_machine(counts: Sequence[int]) -> None:
+def _warn_about_this_machine(counts: Sequence[int], cpus: str | None) -> None:
+    from bibench_deploy.runners.clusters import choose_local
     from bibench_deploy.runners.host import load_average, local_host
 
     host = local_host()
-    over = targets.oversubscribed(counts, host.cores)
+    over = targets.oversubscribed(counts, len(choose_local(cpus)) if cpus else host.cores)
     if over:
         console.warn(over)
     load = load_average()
@@ -213,12 +222,13 @@ def _plan(
     return plan
 
 
-def _sweep(folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool) -> Sweep:
+def _sweep(folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool, cpus: str | None) -> Sweep:
     from dataclasses import asdict
 
     from bibench_deploy.sweep import open_sweep
 
-    return open_sweep(folder, plan.keys(measured_on), asdict(plan.rule), fresh)
+    options = asdict(plan.rule) | ({"cpus": cpus} if cpus else {})
+    return open_sweep(folder, plan.keys(measured_on), options, fresh)
 
 
 def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Store) -> Outcome:

@@ -81,6 +81,7 @@ class Manner:
     timeout_s: float = TIMEOUT_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     retries: int = RETRIES
+    cpus: str | None = None
 
 
 def choose(
@@ -134,6 +135,7 @@ def session(
         stop=stop,
         backoff=replace(BACKOFF, attempts=manner.retries + 1),
         timeout_s=manner.timeout_s,
+        cpus=manner.cpus,
     )
 
 

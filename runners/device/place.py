@@ -13,7 +13,7 @@ from bibench_deploy.runners.workspace import Artefact, read_artefact
 
 from .engine import DeviceEngine
 from .native import NativeOnDevice
-from .session import DeviceSession, host_of
+from .session import DeviceSession
 from .worker import DeviceWorker, OnDevice, scratch_folder
 
 
@@ -29,7 +29,7 @@ class DevicePlace:
     def __init__(self, session: DeviceSession, engines: Mapping[str, DeviceEngine], folder: Path) -> None:
         self._session, self._engines, self._folder = session, engines, folder
         self._workers: dict[Job, DeviceWorker] = {}
-        self.host = host_of(session.facts)
+        self.host = session.host
 
     @property
     def pushed_bytes(self) -> int:
@@ -74,6 +74,7 @@ class DevicePlace:
             "verified_on_device": True if worker.agreement else None,
             "engine_sha256": worker.program_sha256,
             "statistic": worker.statistic,
+            "cpus": self._session.asked_cpus,
         }
 
 

@@ -9,13 +9,15 @@ import secrets
 import shlex
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from bibench_deploy.device_profiles import CoreType, Device
-from bibench_deploy.errors import DeviceError, TransientDeviceError
+from bibench_deploy.errors import DeviceError, DeviceUnfitError, InputError, TransientDeviceError
+from bibench_deploy.runners.clusters import choose_cpus, ranges
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
 from bibench_deploy.runners.transport.base import Completed, Transport
@@ -23,7 +25,7 @@ from bibench_deploy.runners.transport.retry import Backoff, Retry, retrying
 
 from .cache import DeviceCache
 from .engine import Script
-from .facts import DeviceFacts
+from .facts import Cpu, DeviceFacts
 from .lease import Lease
 from .probe import probe
 from .stopping import Stopped
@@ -49,6 +51,14 @@ rm -rf "$scratch"
 exit "$ended"
 """
 
+# The shell that runs the step is pinned; what it starts inherits it. "$$" would be the outermost shell's number.
+_PINNED = """
+self=$(exec sh -c 'echo "$PPID"')
+taskset -p {mask:x} "$self" >/dev/null || exit {failed}
+"""
+#: No engine and no shell ends so.
+_PIN_FAILED = 97
+
 
 class DeviceSession:
     """A device that is ours until it is closed. Used by one thread; ``stop`` may be set by another.
@@ -63,6 +73,11 @@ class DeviceSession:
         stop: set when the command is to be ended.
         backoff: how often a failure that may pass is tried again.
         timeout_s: how long an engine's step may take.
+        cpus: cores that engines are pinned to, as ``runners.clusters`` understands them; None: they may use all.
+
+    Attributes:
+        asked_cpus: the same.
+        cpus: their numbers on this device, once it is open; empty without a request.
     """
 
     def __init__(
@@ -77,7 +92,10 @@ class DeviceSession:
         stop: threading.Event | None = None,
         backoff: Backoff = BACKOFF,
         timeout_s: float = STEP_TIMEOUT_S,
+        cpus: str | None = None,
     ) -> None:
+        self.asked_cpus = cpus
+        self.cpus: tuple[int, ...] = ()
         self.device = device
         self._connect, self._cores = connect, cores
         self._wait, self._say, self._backoff, self._timeout_s = wait, say, backoff, timeout_s
@@ -101,11 +119,18 @@ class DeviceSession:
         assert self._facts is not None, "not open"
         return self._facts
 
+    @property
+    def host(self) -> Host:
+        """The device as a row of the store knows it; of its cores those that engines may use."""
+        found = host_of(self.facts)
+        return replace(found, cores=len(self.cpus)) if self.cpus else found
+
     def open(self) -> Self:
         """Connect, take the lease, look what the device is.
 
         Raises:
             DeviceError: see ``persistently`` and ``Lease.acquire``.
+            InputError: the device has no such cores as were asked for.
             Stopped: told to.
         """
         self.persistently(lambda: None)
@@ -176,15 +201,25 @@ class DeviceSession:
             paths["work"] = self.device.workdir
             paths["scratch"] = f"{self.device.workdir}/scratch-{secrets.token_hex(8)}"
             text = _IN_SCRATCH.replace("{text}", text)
+        pinned = _PINNED.format(mask=sum(1 << cpu for cpu in self.cpus), failed=_PIN_FAILED)
         body = "".join(
             [
                 *(f"{name}={shlex.quote(str(value))}\n" for name, value in script.variables.items()),
                 *(f"{name}={_absolute(path)}\n" for name, path in paths.items()),
+                pinned if self.cpus else "",
                 text,
             ]
         )
         done = self._bare(self._lease.guarded(body), self._timeout_s, step)
         self._lease.check(done, step)
+        if self.cpus and done.status == _PIN_FAILED:
+            said = done.stderr.decode(errors="replace").strip()
+            raise DeviceUnfitError(
+                f"the step can't be pinned to cores {ranges(self.cpus)} ({said or 'taskset failed'})",
+                device=self.name,
+                step=step,
+                remedy="measure without --cpus, or install taskset (util-linux, busybox, toybox) there",
+            )
         return done
 
     def look(self) -> DeviceFacts:
@@ -224,6 +259,15 @@ class DeviceSession:
         self._lease.acquire(self._wait, self._say)
         if self._facts is None:
             self._facts = self.look()
+        if self.asked_cpus and not self.cpus:
+            self.cpus = self._chosen_cpus(self.asked_cpus, self._facts)
+
+    def _chosen_cpus(self, request: str, facts: DeviceFacts) -> tuple[int, ...]:
+        try:
+            return choose_cpus(request, facts.cpus, None)
+        except InputError as error:
+            error.where = f"{self.name}, {error.where}"
+            raise
 
     def _checked(self) -> Transport:
         if self._stop.is_set() and not self._closing:
@@ -250,17 +294,26 @@ def host_of(facts: DeviceFacts) -> Host:
     )
 
 
-def context_of(before: DeviceFacts, after: DeviceFacts | None, peak_memory_bytes: int | None) -> RunContext:
-    """The conditions of a measurement, from two looks at the device; the second may have failed."""
+def context_of(
+    before: DeviceFacts, after: DeviceFacts | None, peak_memory_bytes: int | None, pinned: Sequence[int] = ()
+) -> RunContext:
+    """The conditions of a measurement, from two looks at the device; the second may have failed.
+
+    Args:
+        pinned: cores that it was pinned to; none where it was not.
+    """
+
+    def used(facts: DeviceFacts) -> list[Cpu]:
+        return [cpu for cpu in facts.cpus if not pinned or cpu.number in pinned]
 
     def clocks(facts: DeviceFacts | None) -> dict[int, float] | None:
-        return {cpu.number: cpu.now_mhz for cpu in facts.cpus if cpu.now_mhz} or None if facts else None
+        return {cpu.number: cpu.now_mhz for cpu in used(facts) if cpu.now_mhz} or None if facts else None
 
     def temperatures(facts: DeviceFacts | None) -> dict[str, float] | None:
         return {zone.name: zone.celsius for zone in facts.zones} or None if facts else None
 
     return RunContext(
-        governor=before.governors[0] if before.governors else None,
+        governor=next((cpu.governor for cpu in used(before) if cpu.governor), None),
         clock_mhz_before=clocks(before),
         clock_mhz_after=clocks(after),
         temperature_c_before=temperatures(before),
@@ -268,6 +321,7 @@ def context_of(before: DeviceFacts, after: DeviceFacts | None, peak_memory_bytes
         throttle_bits=after.throttled if after else before.throttled,
         load_before=before.load,
         load_after=after.load if after else None,
+        affinity=ranges(pinned) or None,
         peak_memory_bytes=peak_memory_bytes,
         kernel_release=before.kernel,
     )

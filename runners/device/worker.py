@@ -194,7 +194,7 @@ class DeviceWorker:
             after = self._on.session.look()
         except DeviceError:
             after = None  # the measurement is complete without it
-        return context_of(self._before, after, self._peak)
+        return context_of(self._before, after, self._peak, self._on.session.cpus)
 
     def close(self) -> None:
         """Nothing of it runs between two turns."""

@@ -78,6 +78,7 @@ class HereAsDevice:
         *,
         wait: bool = True,
         say: Callable[[str], None] = lambda message: None,
+        cpus: str | None = None,
     ) -> DeviceSession:
         """A session, not open yet. The lease lies in the home: other tests use this machine, too."""
 
@@ -93,6 +94,7 @@ class HereAsDevice:
             say=told,
             stop=stop,
             backoff=AT_ONCE,
+            cpus=cpus,
         )
         session._lease.place = str(self.home)
         return session
