@@ -21,10 +21,9 @@ from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.manifest import SourceModel
 from bibench_deploy.converters.reader import read
 from bibench_deploy.converters.reader.algorithm import algorithm_like
-from bibench_deploy.converters.reader.evaluate import session
 from bibench_deploy.converters.twin import VARIANT as TWIN
 from bibench_deploy.converters.twin import fp32_twin
-from bibench_deploy.converters.verification import verify
+from bibench_deploy.converters.verification import Reference, verify
 from bibench_deploy.errors import InputError, MissingExtraError, NotDeployableError
 from bibench_deploy.evaluation_data import Evaluation, load_evaluation, random_rows
 from bibench_deploy.files import make_folder, write_atomically
@@ -107,6 +106,8 @@ def convert(
         write_atomically(folder / f"{graph.source.name}.graph.onnx", graph.proto().SerializeToString())
     artefacts: list[Artefact] = []
     refused: list[Refusal] = []
+    references = _References()
+    whole = fp32_twin(graph) if twin else None
     for name in names:
         assessment = assess(graph, load(name), allowed)
         if assessment.verdict != "deployable" or name not in engine_names():
@@ -116,13 +117,14 @@ def convert(
         target = apply_changes(graph, assessment.changes, allowed)
         changes = tuple(change.message for change in assessment.changes)
         variants = [(algorithm(graph), target, evaluation, changes)]
-        if twin:
-            variants.append((TWIN, fp32_twin(graph), Evaluation((), None), ()))
+        if whole is not None:
+            variants.append((TWIN, whole, Evaluation((), None), ()))
         try:
             for variant, model_graph, inputs, made in variants:
+                reference = references.of(model_graph, inputs)
                 what = "the fp32 twin" if variant == TWIN else variant
                 progress(f"{graph.source.name}: emitting {what} for {name}")
-                artefacts.append(_artefact(engine, model_graph, variant, folder, inputs, made, progress))
+                artefacts.append(_artefact(engine, reference, variant, folder, made, progress))
         except MissingExtraError as error:
             if name in engines:
                 raise
@@ -154,45 +156,52 @@ def no_binary_layer(graph: BinaryGraph) -> NotDeployableError:
     )
 
 
+class _References:
+    """One for each graph: every engine takes the same, unless changes were allowed for it."""
+
+    def __init__(self) -> None:
+        self._made: list[Reference] = []
+
+    def of(self, graph: BinaryGraph, evaluation: Evaluation) -> Reference:
+        """The graph's."""
+        for reference in self._made:
+            if reference.graph is graph:
+                return reference
+        reference = Reference(graph, random_rows(graph), evaluation.batches, evaluation.labels)
+        self._made.append(reference)
+        return reference
+
+
 def _artefact(
     engine: Engine,
-    graph: BinaryGraph,
+    reference: Reference,
     variant: str,
     folder: Path,
-    evaluation: Evaluation,
     changes: tuple[str, ...],
     progress: Progress,
 ) -> Artefact:
+    graph = reference.graph
     try:
         emitted = engine.emit(graph)
     except NotDeployableError as error:
         where = f"{engine.name}, {error.where}" if error.where else engine.name
         raise NotDeployableError(error.message, where=where, remedy=error.remedy) from error
     progress(f"{graph.source.name}: verifying the {engine.name} artefact ({variant})")
-    verification = verify(
-        graph,
-        emitted,
-        opener(engine.name),
-        random_rows(graph),
-        evaluation.batches,
-        evaluation.labels,
-        executed_by(engine.name),
-    )
+    verification = verify(reference, emitted, opener(engine.name), executed_by(engine.name))
     stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")
     path = folder / f"{stem}.{engine.name}{emitted.suffix}"
     source = graph.source
     facts = SourceModel(file=source.path.name, sha256=source.sha256, metadata=source.metadata)
-    check = _check_rows(engine, graph, emitted, evaluation) if verification.ok else None
+    check = _check_rows(engine, reference, emitted) if verification.ok else None
     return keep(path, engine, facts, variant, emitted, verification, changes, _way_out(graph), check)
 
 
-def _check_rows(engine: Engine, graph: BinaryGraph, emitted: Emitted, evaluation: Evaluation) -> CheckRows:
+def _check_rows(engine: Engine, reference: Reference, emitted: Emitted) -> CheckRows:
     """Rows to verify the artefact with on a device: real ones first, where there are any."""
     names = [view.name for view in emitted.outputs]
-    reference = session(graph.source.proto, threads=2)
     return choose(
-        [*evaluation.batches[: MOST_ROWS // 2], *random_rows(graph, seed=1)],
-        lambda batch: dict(zip(names, reference.run(names, dict(batch)), strict=True)),
+        [*reference.data[: MOST_ROWS // 2], *random_rows(reference.graph, seed=1)],
+        lambda batch: dict(zip(names, reference.run(names, batch), strict=True)),
         opener(engine.name)(emitted.data, emitted.inputs, emitted.outputs),
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -121,42 +122,75 @@ class Verification:
         }
 
 
-def verify(
-    graph: BinaryGraph,
-    emitted: Emitted,
-    opener: Opener,
-    rows: Sequence[Arrays],
-    data: Sequence[Arrays] = (),
-    labels: npt.NDArray[np.integer[Any]] | None = None,
-    by: str = "engine",
-) -> Verification:
+class Reference:
+    """A graph's source model and what it gives for some rows: made once, for every engine's artefact.
+
+    Args:
+        graph: the fused graph that artefacts are emitted from.
+        rows: random inputs, data: the user's; each entry is one batch of the model, by input name.
+        labels: of the data's rows, for accuracy.
+    """
+
+    def __init__(
+        self,
+        graph: BinaryGraph,
+        rows: Sequence[Arrays],
+        data: Sequence[Arrays] = (),
+        labels: npt.NDArray[np.integer[Any]] | None = None,
+    ) -> None:
+        self.graph, self.rows, self.data, self.labels = graph, rows, data, labels
+        self.piece_rows = [*data[: PIECE_ROWS // 2], *rows][:PIECE_ROWS]
+        self._session = session(graph.source.proto, threads=2)
+
+    def run(self, outputs: Sequence[str], batch: Arrays) -> list[Array]:
+        """The source model's outputs for one batch."""
+        found: list[Array] = self._session.run(list(outputs), dict(batch))
+        return found
+
+    @cached_property
+    def graph_pieces(self) -> list[Piece]:
+        """Question 1."""
+        return graph_pieces(self.graph, self.piece_rows)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, tuple[list[Array], list[Array]]]:
+        """By output: for the rows, and for the data."""
+        names = [output.name for output in self.graph.source.proto.graph.output]
+        computed = [[self.run(names, batch) for batch in batches] for batches in (self.rows, self.data)]
+        return {
+            name: ([arrays[i] for arrays in computed[0]], [arrays[i] for arrays in computed[1]])
+            for i, name in enumerate(names)
+        }
+
+
+def verify(reference: Reference, emitted: Emitted, opener: Opener, by: str = "engine") -> Verification:
     """Compare an artefact with its model.
 
     Args:
-        graph: the fused graph that was emitted.
+        reference: of the fused graph that was emitted.
         opener: executes artefacts of this engine.
-        rows: random inputs, data: the user's; each entry is one batch of the model, by input name.
-        labels: of the data's rows, for accuracy.
         by: what the opener executes artefacts with, see ``Verification``.
     """
-    reference = session(graph.source.proto, threads=2)
-    outputs = [view.name for view in emitted.outputs]
-    pieces = [*data[: PIECE_ROWS // 2], *rows][:PIECE_ROWS]
-    in_graph = graph_pieces(graph, pieces)
-    in_engine = engine_pieces(graph, emitted, opener, pieces)
+    graph = reference.graph
+    in_graph = reference.graph_pieces
+    in_engine = engine_pieces(graph, emitted, opener, reference.piece_rows)
     run = opener(emitted.data, emitted.inputs, emitted.outputs)
 
-    def compare(batches: Sequence[Arrays], truth: npt.NDArray[np.integer[Any]] | None) -> EndToEnd:
-        expected = [reference.run(outputs, dict(batch)) for batch in batches]
+    def compare(real: bool) -> EndToEnd:
+        batches, labels = (reference.data, reference.labels) if real else (reference.rows, None)
         got = [run(batch) for batch in batches]
-        found = [
-            end_to_end(_rows(arrays), _rows([result[name] for result in got]), truth)
-            for name, arrays in zip(outputs, zip(*expected, strict=True), strict=True)
-        ]
-        return _worst_output(found)
+        names = [view.name for view in emitted.outputs]
+        return _worst_output(
+            [
+                end_to_end(
+                    _rows(reference.outputs[name][real]), _rows([result[name] for result in got]), labels
+                )
+                for name in names
+            ]
+        )
 
-    random = compare(rows, None)
-    real = compare(data, labels) if len(data) else None
+    random = compare(real=False)
+    real = compare(real=True) if len(reference.data) else None
     layer_of = layer_names(graph)
     covered = sum(1 for piece in in_engine if piece.layer in set(layer_of.values()))
     problem = _problem(in_graph, in_engine, random, real, bool(in_engine))

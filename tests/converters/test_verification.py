@@ -17,7 +17,7 @@ from bibench_deploy.converters import larq
 from bibench_deploy.converters.engine import Emitted
 from bibench_deploy.converters.pieces import engine_pieces, graph_pieces
 from bibench_deploy.converters.ties import Ties, hidden_steps
-from bibench_deploy.converters.verification import Verification, end_to_end, verify
+from bibench_deploy.converters.verification import Reference, Verification, end_to_end, verify
 from bibench_deploy.graph import BinaryGraph, steps
 from bibench_deploy.runners.session import opener
 from support.binary_graphs import binary_layer, make_graph
@@ -70,7 +70,7 @@ def net(changes: Mapping[str, Any] | None = None, *, residual: bool = True, **la
 def checked(graph: BinaryGraph, artefact: BinaryGraph | Emitted) -> Verification:
     """The verification of a graph's artefact, or of another graph's in its place."""
     emitted = artefact if isinstance(artefact, Emitted) else larq.emit(artefact)
-    return verify(graph, emitted, opener("larq"), ROWS)
+    return verify(Reference(graph, ROWS), emitted, opener("larq"))
 
 
 def at(index: tuple[int, ...], value: Any) -> Any:
@@ -315,9 +315,9 @@ def test_every_output_counts() -> None:
 
     rows = [{"x": row} for row in rng.standard_normal((4, 1, 32, 4, 4)).astype(F)]
     right, wrong = larq.emit(two(0.5)), larq.emit(two(0.9))
-    assert verify(two(0.5), right, opener("larq"), rows).ok
+    assert verify(Reference(two(0.5), rows), right, opener("larq")).ok
     for emitted in (replace(right, data=wrong.data), replace(wrong, probe=None)):
-        assert verify(two(0.5), emitted, opener("larq"), rows).problem is not None
+        assert verify(Reference(two(0.5), rows), emitted, opener("larq")).problem is not None
 
 
 # torch.sign
@@ -339,7 +339,7 @@ def ternary_at_zero() -> tuple[BinaryGraph, BinaryGraph]:
 def test_a_sign_of_zero_that_the_data_meets_is_found() -> None:
     bits, trained = ternary_at_zero()
     assert checked(bits, bits).ok
-    found = verify(trained, larq.emit(bits), opener("larq"), ROWS)
+    found = verify(Reference(trained, ROWS), larq.emit(bits), opener("larq"))
     assert found.problem is not None, "the engine gives +1 where torch.sign gives 0"
 
 

@@ -14,7 +14,7 @@ from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.native.bbm import Op, parse
 from bibench_deploy.converters.reader import read
 from bibench_deploy.converters.twin import fp32_twin
-from bibench_deploy.converters.verification import verify
+from bibench_deploy.converters.verification import Reference, verify
 from bibench_deploy.errors import EngineError, MissingExtraError
 from bibench_deploy.evaluation_data import random_rows
 from bibench_deploy.runners import native_build
@@ -91,7 +91,7 @@ def test_every_kernel_of_this_machine_computes_the_same(
     except EngineError as error:
         pytest.skip(error.message)
     assert session.kernel == isa
-    found = verify(graph, emitted, opener("native"), random_rows(graph)[:4])
+    found = verify(Reference(graph, random_rows(graph)[:4]), emitted, opener("native"))
     assert found.ok, found.problem
 
 
@@ -100,7 +100,7 @@ def test_the_file_says_the_same_to_a_second_reader(path: Path) -> None:
     """The format's text alone is enough: an interpreter that shares no code with the engine agrees."""
     graph = fuse(read(path))
     for each in (graph, fp32_twin(graph)):
-        found = verify(each, native.emit(each), bbm_reference.opener, random_rows(each)[:2])
+        found = verify(Reference(each, random_rows(each)[:2]), native.emit(each), bbm_reference.opener)
         assert found.ok, found.problem
         assert all(piece.relative < CLOSE for piece in found.layers if not piece.explained)
 
@@ -137,7 +137,7 @@ def test_the_program_of_an_arm_board_computes_the_same_under_qemu(
         graph = fuse(read(MODELS / f"{name}.onnx"))
         emitted = native.emit(graph)
         assert NativeSession(emitted.data, emitted.inputs, emitted.outputs).kernel == "neon"
-        verification = verify(graph, emitted, opener("native"), random_rows(graph)[:4])
+        verification = verify(Reference(graph, random_rows(graph)[:4]), emitted, opener("native"))
         assert verification.ok, verification.problem
 
 
