@@ -99,7 +99,7 @@ def show_row(row: Row, console: Console) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for field in FIELDS:
-        table.add_row(field.name, escape(_fact(facts[field.name])))
+        table.add_row(field.name, escape(fact_words(facts[field.name])))
     table.add_row("samples", str(len(row.samples_ns)))
     if row.samples_ns:
         found = summarise(row.samples_ns)
@@ -126,7 +126,8 @@ def _verdict(row: Row, short: bool = True) -> str:
     return words.split(":")[0] if short else words
 
 
-def _fact(value: Value) -> str:
+def fact_words(value: Value) -> str:
+    """A fact of a row for a reader."""
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):

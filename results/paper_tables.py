@@ -115,11 +115,11 @@ def _show_scores(found: Sequence[Score], console: Console) -> None:
             *head,
             escape(score.column.algorithm),
             f"all{without}",
-            *_figures(score.whole),
+            *figures(score.whole),
             style="bold",
         )
         for label, mean in parts(score):
-            table.add_row(*[""] * len(head), "", escape(label), *_figures(mean))
+            table.add_row(*[""] * len(head), "", escape(label), *figures(mean))
     console.print(table)
 
 
@@ -135,7 +135,7 @@ def parts(score: Score) -> list[tuple[str, Mean]]:
     return found
 
 
-def _figures(mean: Mean) -> tuple[str, ...]:
+def figures(mean: Mean) -> tuple[str, ...]:
     metric, sign = mean.metric, "" if mean.stable else UNSTABLE
     return (
         str(metric.pairs),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bibench_deploy.metrics import HardwareMetric, hardware_metric, ratio
-from bibench_deploy.runners.timing import Summary, summarise
+from bibench_deploy.runners.statistics import Interval, median_interval, split
+from bibench_deploy.runners.timing import NS_PER_MS, Summary, summarise
 
 from .row import FULL_PRECISION, Row
 
@@ -30,6 +32,12 @@ class Line:
             return self.summary.verdict
         reasons = ", ".join(self.row.reasons)
         return f"{self.row.verdict}: {reasons}" if reasons else self.row.verdict
+
+    @cached_property
+    def interval_ms(self) -> Interval | None:
+        """The 95 % interval of the median in ms; None where there are too few turns for one."""
+        found = median_interval(split(self.row.samples_ns, self.row.turns))
+        return Interval(found.low / NS_PER_MS, found.high / NS_PER_MS) if found else None
 
     @property
     def oversubscribed(self) -> bool:

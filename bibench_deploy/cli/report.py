@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bibench_deploy.results.tidy import Column, Mean, Place
 
 REFERENCES = ("bibench",)
+PICTURES = (".svg", ".png", ".html")
 
 
 @choosing
@@ -35,6 +36,23 @@ def report(
         list[Path] | None,
         typer.Option("--profiles", metavar="DIR", help="A folder with your own device profiles."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with charts instead, in one file."),
+    ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            "--figure",
+            metavar="NAME",
+            help="Draw a figure from the paper's data instead: 'chips' is average speedup per chip "
+            "against its computing power.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the figure goes: .svg, .png or .html."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest latency of each measurement, and BiBench's hardware metric of each algorithm.
@@ -48,12 +66,26 @@ def report(
             where="--reference",
             remedy=f"choose {', '.join(REFERENCES)}",
         )
+    if figure is not None or output is not None:
+        _draw(figure, output, alone=html is None and not as_json)
+        return
+    if html is not None:
+        from bibench_deploy.files import check_output
+        from bibench_deploy.results.html.bundle import require_charts
+
+        check_output(html)
+        require_charts("--html")
     from bibench_deploy.results.tidy import recent
 
     summary = recent(chosen.rows())
-    published = _published(summary, profiles or []) if reference else {}
+    published = _published(summary, profiles or []) if reference or html else {}
+    if html is not None:
+        _write_page(html, summary, published)
+        _say_written(html)
     if as_json:
         console.print_json(_document(summary, published))
+        return
+    if html is not None:
         return
     from bibench_deploy.results.paper_tables import show_report
 
@@ -62,6 +94,62 @@ def report(
             "the paper has none of these chips, threads and architectures: nothing stands beside yours"
         )
     show_report(summary, console.stdout(), published)
+
+
+def _draw(figure: str | None, output: Path | None, alone: bool) -> None:
+    """Write one of the paper's figures.
+
+    Raises:
+        InputError: the options don't fit each other.
+        MissingExtraError: the extra ``charts`` is not installed.
+    """
+    from bibench_deploy.files import check_output, write_atomically
+    from bibench_deploy.results.figures import FIGURES, chips_chart, picture
+    from bibench_deploy.results.html import bundle
+    from bibench_deploy.results.html.frame import one_chart
+
+    known = ", ".join(FIGURES)
+    if figure is None or output is None:
+        missing, given = ("--figure", "--output") if figure is None else ("--output", "--figure")
+        raise InputError(
+            f"needs {missing} too", where=given, remedy="write --figure chips --output chips.svg"
+        )
+    if figure not in FIGURES:
+        raise InputError(f"there is no figure '{figure}'", where="--figure", remedy=f"choose {known}")
+    if not alone:
+        raise InputError(
+            "--html and --json are about the store, a figure is not", where="--figure", remedy="call it twice"
+        )
+    if output.suffix not in PICTURES:
+        raise InputError(
+            "not a kind of picture", where=f"--output {output}", remedy=f"end it with {' or '.join(PICTURES)}"
+        )
+    check_output(output)
+    bundle.require_charts("--figure")
+    chart = chips_chart()
+    match output.suffix:
+        case ".svg":
+            written = bundle.svg(picture(chart))
+        case ".png":
+            written = bundle.png(picture(chart))
+        case _:
+            written = one_chart(chart)
+    write_atomically(output, written)
+    _say_written(output)
+
+
+def _say_written(path: Path) -> None:
+    console.stderr().print(f"wrote {path}", soft_wrap=True, markup=False)
+
+
+def _write_page(path: Path, summary: Report, published: Mapping[Place, Mapping[Column, float]]) -> None:
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    from bibench_deploy.files import write_atomically
+    from bibench_deploy.results.html import page
+
+    write_atomically(path, page(summary, published, datetime.now(UTC), version("bibench-deploy")))
 
 
 def _published(summary: Report, folders: Sequence[Path]) -> dict[Place, dict[Column, float]]:

@@ -1,0 +1,126 @@
+"""Speedup over full precision, beside what the paper printed for the same chip. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .chart import Chart, axis, by_algorithm, spec
+from .subject import Subject
+
+
+def speedup_values(subject: Subject) -> list[dict[str, Any]]:
+    """One bar a pair; ``published`` is there where the paper has the chip, the network and the threads."""
+    engines = {column.engine for _, column in subject.comparisons}
+    order = sorted(subject.comparisons, key=lambda key: (key[1].engine, _order(subject, key[1]), key[0]))
+    found = []
+    for threads, column in order:
+        comparison = subject.comparisons[threads, column]
+        name = f"{column.engine} {column.algorithm}" if len(engines) > 1 else column.algorithm
+        value = {
+            "label": f"{name} ×{threads}",
+            "engine": column.engine,
+            "algorithm": column.algorithm,
+            "threads": threads,
+            "speedup": comparison.metric.speedup,
+            "compression": comparison.metric.compression,
+            "stable": comparison.stable,
+            "fair": comparison.fair,
+        }
+        theirs = subject.published_speedup(threads, column)
+        found.append(value if theirs is None else value | {"published": theirs})
+    return found
+
+
+def speedup_chart(subject: Subject) -> Chart | None:
+    """Bars of one's own and a mark of the paper's; None where nothing has a full-precision twin."""
+    values = speedup_values(subject)
+    if not values:
+        return None
+    labels = {
+        "field": "label",
+        "type": "nominal",
+        "sort": [value["label"] for value in values],
+        "axis": {"title": None, "ticks": False, "domain": False},
+    }
+    quantity = {
+        "field": "speedup",
+        "type": "quantitative",
+        "scale": {"zero": True},
+        "axis": axis("speedup over fp32, × (algorithm × threads)"),
+    }
+    tooltip = [
+        {"field": "engine"},
+        {"field": "algorithm"},
+        {"field": "threads"},
+        {"field": "speedup", "format": ".3r"},
+        {"field": "published", "format": ".3r", "title": "BiBench"},
+        {"field": "stable"},
+    ]
+    layers = [
+        {
+            "mark": {"type": "bar", "cornerRadiusEnd": 2, "height": {"band": 0.7}},
+            "encoding": {
+                "y": labels,
+                "x": quantity,
+                "color": by_algorithm((value["algorithm"] for value in values), legend=False),
+                "opacity": {"condition": {"test": "datum.stable", "value": 1}, "value": 0.45},
+            },
+        },
+        {
+            "mark": {"type": "text", "align": "left", "dx": 4, "fontSize": 11},
+            "encoding": {"y": labels, "x": quantity, "text": {"field": "speedup", "format": ".3~r"}},
+        },
+        {
+            "mark": {"type": "rule", "style": "reference", "strokeDash": [3, 3]},
+            "data": {"values": [{}]},
+            "encoding": {"x": {"datum": 1}},
+        },
+    ]
+    notes = ["The dashed line is the speed of full precision."]
+    if any("published" in value for value in values):
+        mark = {"type": "tick", "style": "published", "thickness": 3, "height": {"band": 0.95}}
+        shown = {"filter": "isValid(datum.published)"}
+        layers.append(
+            {
+                "mark": mark,
+                "transform": [shown],
+                "encoding": {"y": labels, "x": {**quantity, "field": "published"}},
+            }
+        )
+        notes.append(
+            "Upright marks are BiBench's figures for the same chip, network, engine and number of threads; it "
+            "measured one network for bnn, dorefa, bireal, recu and fda."
+        )
+    if not all(value["stable"] for value in values):
+        notes.append("Pale bars rest on a measurement that is not stable.")
+    if not all(value["fair"] for value in values):
+        notes.append("Pairs with more threads than cores, or an invalid half, count in no mean.")
+    columns = ["engine", "algorithm", "threads", "speedup", "compression", "stable"]
+    rows = [
+        [
+            value["engine"],
+            value["algorithm"],
+            f"{value['threads']}",
+            f"{value['speedup']:.2f}×",
+            f"{value['compression']:.2f}×",
+            "yes" if value["stable"] else "no",
+        ]
+        for value in values
+    ]
+    if any("published" in value for value in values):
+        columns.append("BiBench")
+        for row, value in zip(rows, values, strict=True):
+            row.append(f"{value['published']:.2f}×" if "published" in value else "–")
+    return Chart(
+        "Speedup over full precision",
+        f"Speedup of each binarized model over its full-precision twin: {subject.title}",
+        spec(layers, values, {"step": 19}, encoding={"tooltip": tooltip}),
+        columns,
+        rows,
+        ("threads", "speedup", "compression", "BiBench"),
+        notes,
+    )
+
+
+def _order(subject: Subject, column: Any) -> int:
+    return next(index for index, (_, one) in enumerate(subject.lines) if one == column)
