@@ -9,12 +9,17 @@ from bibench_deploy.runners.timing import summarise
 
 from .report import Comparison, Line, Report
 from .row import Row
+from .scaling import Sweep, efficiencies, sweeps
 
 
 def document(report: Report) -> dict[str, Any]:
     """The document; times in ms, sizes in bytes. What is not applicable stands after what was measured."""
+    found = sweeps(report.lines)
+    efficiency = efficiencies(found)
+    lines = [_line(line) | {"parallel_efficiency": efficiency.get(line.row.id)} for line in report.lines]
     return {
-        "rows": [*map(_line, report.lines), *map(_not_applicable, report.not_applicable)],
+        "rows": [*lines, *map(_not_applicable, report.not_applicable)],
+        "sweeps": [_sweep(sweep) for sweep in found],
         "metrics": [_metric(comparison) for comparison in report.comparisons],
         "overall": metric_document(report.overall) if report.overall else None,
     }
@@ -79,6 +84,22 @@ def _row(row: Row, figures: dict[str, Any]) -> dict[str, Any]:
         "engine_sha256": row.engine_sha256,
         "measured_at": row.measured_at.isoformat(),
         "context": row.context.model_dump(mode="json"),
+    }
+
+
+def _sweep(sweep: Sweep) -> dict[str, Any]:
+    row = sweep.row
+    return {
+        "device": row.device,
+        "engine": row.engine,
+        "model": row.model,
+        "variant": row.variant,
+        "cpus": row.cpus,
+        "threads": list(sweep.lines),
+        "parallel_efficiency": [sweep.efficiency.get(threads) for threads in sweep.lines],
+        "oversubscribed": [threads for threads, line in sweep.lines.items() if line.oversubscribed],
+        "knee": sweep.knee,
+        "stable": sweep.stable,
     }
 
 

@@ -13,6 +13,7 @@ from bibench_deploy.runners.timing import STABLE_SPREAD
 
 from .report import Comparison, Line, Report
 from .row import Row
+from .scaling import efficiencies, sweeps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,7 @@ def show(report: Report, console: Console) -> None:
     """Print a report."""
     if report.lines:
         _show_lines(report, console)
-    for note in (*notes(report.lines), *not_applicable(report.not_applicable)):
+    for note in (*notes(report.lines), *knees(report.lines), *not_applicable(report.not_applicable)):
         console.print(escape(note), soft_wrap=True)
 
 
@@ -59,6 +60,8 @@ def notes(lines: Sequence[Line]) -> list[str]:
             )
         if not row.verified:
             said.append(f"{UNVERIFIED} {name} was not verified against its model")
+    if efficiencies(sweeps(lines)):
+        said.append("eff.: parallel efficiency, the time of one thread over n times that of n threads")
     over = next((line for line in lines if line.oversubscribed), None)
     if over:
         said.append(
@@ -75,11 +78,33 @@ def notes(lines: Sequence[Line]) -> list[str]:
         if line.row.verdict is not None:
             row = line.row
             said.append(f"{row.model} {row.variant} {row.engine} {_threads(line)}: {line.verdict}")
+    means = _same(line.row.engine for line in lines if line.row.statistic == "aggregate")
+    if means:
+        said.append(
+            f"{' and '.join(means)}: each latency is a mean of runs, as the engine's own benchmark prints it: "
+            "p10–p90 is of means, single runs scatter more"
+        )
     if any(line.row.engine == "larq" and line.row.host.arch == "x86_64" for line in lines):
         said.append(
             "Larq's kernels are made for ARM: on x86-64 these figures do not tell what a board gains."
         )
     return said
+
+
+def knees(lines: Sequence[Line]) -> list[str]:
+    """What more threads bring, one line for all sweeps that tell the same."""
+    found: dict[int, list[str]] = {}
+    for sweep in sweeps(lines):
+        if sweep.knee is not None:
+            row = sweep.row
+            mark = "" if sweep.stable else UNSTABLE
+            cores = f" on {row.cpus}" if row.cpus else ""
+            name = f"{mark}{row.model} {row.variant} {row.engine}{cores}"
+            found.setdefault(sweep.knee, []).append(name)
+    return [
+        f"knee: {threads} thread{'s' if threads > 1 else ''}, more are not worth their cores: {', '.join(names)}"
+        for threads, names in sorted(found.items())
+    ]
 
 
 def not_applicable(rows: Sequence[Row]) -> list[str]:
@@ -107,7 +132,9 @@ def _caption(lines: Sequence[Line]) -> str:
 
 def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
     left = ("engine", "variant") if several_engines else ("variant",)
-    table = _table(*left, right=("threads", "median ms", "p10–p90 ms", "runs", "size"))
+    efficiency = efficiencies(sweeps(lines))
+    right = ("threads", *(["eff."] if efficiency else []), "median ms", "p10–p90 ms", "runs", "size")
+    table = _table(*left, right=right)
     table.add_column("verdict")
     engines = _same(line.row.engine for line in lines)
     several_kernels = any(len(_kernels(lines, engine)) > 1 for engine in engines)
@@ -119,6 +146,7 @@ def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
             *([row.engine] if several_engines else []),
             escape(row.variant) + marks(row),
             _threads(line),
+            *([_percent(efficiency.get(row.id))] if efficiency else []),
             milliseconds(summary.median_ms),
             f"{milliseconds(summary.p10_ms)}–{milliseconds(summary.p90_ms)}",
             str(summary.runs),
@@ -157,6 +185,10 @@ def _overall(report: Report, several_engines: bool) -> str:
         f"compression {metric.compression:.2f}×, metric {metric.overall:.2f}\n"
         "metric: hardware metric sqrt((speedup² + compression²) / 2)"
     )
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.0f} %"
 
 
 def milliseconds(value: float) -> str:

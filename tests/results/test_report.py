@@ -80,7 +80,7 @@ def test_the_json_document_keeps_its_promised_fields() -> None:
 
 
 def test_no_rows_are_an_empty_document() -> None:
-    assert document(report([])) == {"rows": [], "metrics": [], "overall": None}
+    assert document(report([])) == {"rows": [], "sweeps": [], "metrics": [], "overall": None}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18_bireal_imagenet_zero_padding__frozen__dynamo"])
