@@ -75,4 +75,4 @@ def read_blobs(stderr: str) -> dict[str, list[float]]:
 
 def refuses(threads: int) -> str | None:
     """Why daBNN can't take so many threads; None if it can: it never starts one."""
-    return None if threads == 1 else "not applicable: daBNN runs on one thread"
+    return None if threads == 1 else "daBNN runs on one thread"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bibench_deploy.cli import console
+from bibench_deploy.cli import console, targets
 
 if TYPE_CHECKING:
     from bibench_deploy.artefacts import Artefact
@@ -59,18 +59,34 @@ def convert(
     save_graph: Annotated[
         bool, typer.Option("--save-graph", help="Write the fused binary graph as ONNX too.")
     ] = False,
+    verify_on: Annotated[
+        str | None,
+        typer.Option(
+            "--verify-on", metavar="ID", help="Also execute the artefacts on this device, and compare."
+        ),
+    ] = None,
+    inventory: targets.InventoryOption = None,
+    profiles: targets.ProfilesOption = None,
+    accept_new_host_key: targets.AcceptOption = False,
+    no_wait: targets.NoWaitOption = False,
+    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
+    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
+    retries: targets.RetriesOption = targets.RETRIES,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Convert a model, prove that the artefacts compute what it computes, and say why an engine can't take it.
 
-    Ends with 0 if something was converted (for every --engine asked for), else with 1.
+    Ends with 0 if something was converted (for every --engine asked for), else with 1. Artefacts that compute
+    something else on the device of --verify-on stay in the workspace, and the command ends with 1.
     """
     from bibench_deploy import conversion
+    from bibench_deploy.cli import verify_on as on_device
     from bibench_deploy.converters.deployability import parse_allow
     from bibench_deploy.converters.larq.savedmodel import is_keras
     from bibench_deploy.runners.workspace import workspace_folder
 
     folder = workspace_folder(output)
+    device = on_device.chosen(verify_on, inventory, profiles or []) if verify_on is not None else None
     with console.stderr().status("") as status:
         if is_keras(model):
             from bibench_deploy.keras_conversion import convert_keras_model
@@ -88,10 +104,17 @@ def convert(
                 save_graph=save_graph,
                 progress=status.update,
             )
-    if json:
-        console.print_json(conversion.as_json(result))
-    else:
+    if not json:
         _print(result)
+    document = conversion.as_json(result)
+    if device is not None and result.artefacts:
+        manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
+        paths = [artefact.path for artefact in result.artefacts]
+        document["verified_on"] = on_device.verify_on(device, paths, manner, profiles or [])
+        if not json:
+            on_device.show(document["verified_on"])
+    if json:
+        console.print_json(document)
     if not result.artefacts or (engine and result.refused):
         raise typer.Exit(1)
 

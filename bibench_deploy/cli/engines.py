@@ -1,7 +1,8 @@
-"""``bibench-deploy engines``: the engines that are known here, and the native engine's programs."""
+"""``bibench-deploy engines``: the engines that are known here, and their programs for devices."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,16 +11,23 @@ from bibench_deploy.cli import console
 
 if TYPE_CHECKING:
     from bibench_deploy.converters.capabilities import Capabilities
+    from bibench_deploy.runners.registry import Registered
 
-app = typer.Typer(help="Inference engines: what is here, and building the native one.", no_args_is_help=True)
+app = typer.Typer(
+    help="Inference engines: what is here, and their programs for devices.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Every engine, its versions here, and the targets that the native engine's program can be built for."""
-    document = {"engines": _engines(), "targets": _targets()}
+    """Every engine, its versions here, and its programs for devices: native's are built, others registered."""
+    from bibench_deploy.runners.registry import Registry
+
+    registry = Registry()
+    programs = [_program(entry, registry.path(entry)) for entry in registry.entries()]
+    document = {"engines": _engines(), "targets": _targets(), "programs": programs}
     if as_json:
         console.print_json(document)
     else:
@@ -59,6 +67,67 @@ def build(
     for row in rows:
         # Paths must stay whole to be copied: no wrapping.
         console.stdout().print(f"{row['target']}  {row['size_bytes']:,} bytes  {row['path']}", soft_wrap=True)
+
+
+@app.command("add")
+def add(
+    engine: Annotated[str, typer.Argument(metavar="ENGINE", help="larq or dabnn.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="larq: lce_benchmark_model; dabnn: benchmark_single_model (measures) or run (verifies).",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="TARGET", help="What it is built for. Default: what the file says."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Register an engine's program for devices of one kind. It is copied, and pushed to devices by 'profile'.
+
+    The file has to be that program, built for the target; a program that was registered before is replaced.
+    """
+    from bibench_deploy.runners.registry import Registry
+
+    registry = Registry()
+    entry = registry.add(engine, path, target)
+    if as_json:
+        console.print_json(_program(entry, registry.path(entry)))
+        return
+    known = {"static": "needs no C library", "macos": "for macOS"}.get(entry.libc, f"needs {entry.libc}")
+    typer.echo(f"{entry.engine} {entry.program} for {entry.target} ({known}): {entry.size_bytes:,} bytes")
+    typer.echo(f"sha256 {entry.sha256}")
+
+
+@app.command("remove")
+def remove(
+    engine: Annotated[str, typer.Argument(metavar="ENGINE", help="larq or dabnn.", show_default=False)],
+    target: Annotated[
+        str | None,
+        typer.Option("--target", "-t", metavar="TARGET", help="Those for this target alone. Default: all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Forget an engine's registered programs."""
+    from bibench_deploy.runners.registry import Registry
+
+    registry = Registry()
+    gone = registry.remove(engine, target)
+    if as_json:
+        console.print_json({"removed": [_program(entry, registry.path(entry)) for entry in gone]})
+        return
+    for entry in gone:
+        typer.echo(f"removed {entry.engine} {entry.program} for {entry.target}")
+
+
+def _program(entry: Registered, path: Path) -> dict[str, Any]:
+    """A registered program, as JSON."""
+    return {**entry.model_dump(mode="json", exclude={"format"}), "path": str(path)}
 
 
 def _engines() -> list[dict[str, Any]]:
@@ -128,3 +197,12 @@ def _print(document: dict[str, list[dict[str, Any]]]) -> None:
         chain = escape(row["toolchain"] or row["missing"] or "")
         targets.add_row(row["target"], row["runs_on"], chain, "yes" if row["path"] else "no")
     out.print(targets)
+    if not document["programs"]:
+        out.print("no programs of larq or dabnn for devices are registered; see 'engines add'", markup=False)
+        return
+    programs = Table("registered", "program", "target", "needs", "size", "sha256")
+    for row in document["programs"]:
+        needs = "nothing" if row["libc"] == "static" else row["libc"]
+        size = f"{row['size_bytes'] / 1e6:.1f} MB"
+        programs.add_row(row["engine"], row["program"], row["target"], needs, size, row["sha256"][:12])
+    out.print(programs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +44,21 @@ class Timing:
     samples_ns: list[int]
     kernel: str | None = None
     peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class OwnCheck:
+    """A verification with inputs that an engine's program has by itself.
+
+    Attributes:
+        script: executes ``$model`` on them.
+        read: what it printed, as ``CheckRows.expected``. Raises ValueError if it is something else.
+        what: was compared, in words.
+    """
+
+    script: Script
+    read: Callable[[bytes], list[Batch]]
+    what: str
 
 
 class DeviceEngine(Protocol):
@@ -92,6 +107,10 @@ class DeviceEngine(Protocol):
         Raises:
             ArtefactError: they are missing or damaged.
         """
+        ...
+
+    def own_check(self, manifest: Manifest) -> OwnCheck | None:
+        """How ``check`` is answered; None where its inputs are executed like any others."""
         ...
 
     def execution(self, manifest: Manifest, batches: int, threads: int) -> Script | None:

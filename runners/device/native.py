@@ -20,7 +20,7 @@ from bibench_deploy.runners.session import view
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import Script, Timing
+from .engine import OwnCheck, Script, Timing
 from .facts import DeviceFacts
 
 #: (system, machine), as ``uname`` prints them → target. A static program needs the kernel's word size only: one of
@@ -123,6 +123,10 @@ class NativeOnDevice:
     def check(self, artefact: Artefact) -> CheckRows | None:
         """The rows that `convert` stored."""
         return read_check(artefact.path, artefact.manifest)
+
+    def own_check(self, manifest: Manifest) -> OwnCheck | None:
+        """None: it takes any inputs."""
+        return None
 
     def execution(self, manifest: Manifest, batches: int, threads: int) -> Script:
         """See ``DeviceEngine``."""

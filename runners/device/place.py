@@ -9,9 +9,11 @@ from typing import Any
 
 from bibench_deploy.errors import ArtefactError
 from bibench_deploy.runners.measure import Job
+from bibench_deploy.runners.registry import Registry
 from bibench_deploy.runners.workspace import Artefact, read_artefact
 
 from .engine import DeviceEngine
+from .larq import LarqOnDevice
 from .native import NativeOnDevice
 from .session import DeviceSession
 from .worker import DeviceWorker, OnDevice, scratch_folder
@@ -61,9 +63,10 @@ class DevicePlace:
         engine = self._engines.get(artefact.manifest.engine)
         if engine is None:
             raise ArtefactError(
-                f"the engine '{artefact.manifest.engine}' has no program for devices yet",
+                f"the engine '{artefact.manifest.engine}' has no program for devices",
                 where=f"{self._session.name}, {artefact.path.name}",
-                remedy=f"convert the model for: {', '.join(sorted(self._engines))}",
+                remedy=f"register one: bibench-deploy engines add {artefact.manifest.engine} PATH; or convert the "
+                f"model for: {', '.join(sorted(self._engines))}",
             )
         return OnDevice(self._session, engine, artefact, self._folder)
 
@@ -78,9 +81,22 @@ class DevicePlace:
         }
 
 
-def engines(progress: Callable[[str], None]) -> dict[str, DeviceEngine]:
-    """The engines that devices can execute, by name."""
-    return {engine.name: engine for engine in (NativeOnDevice(progress),)}
+def engines(progress: Callable[[str], None], registry: Registry | None = None) -> dict[str, DeviceEngine]:
+    """The engines that devices can execute, by name: native, and those that have a registered program.
+
+    Raises:
+        StorageError: the registry is damaged.
+    """
+    found: list[DeviceEngine] = [NativeOnDevice(progress)]
+    programs = registry or Registry()
+    registered = {entry.engine for entry in programs.entries()}
+    if "larq" in registered:
+        found.append(LarqOnDevice(programs))
+    if "dabnn" in registered:
+        from .dabnn import DabnnOnDevice
+
+        found.append(DabnnOnDevice(programs))
+    return {engine.name: engine for engine in found}
 
 
 @contextmanager

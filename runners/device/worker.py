@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bibench_deploy.converters.check_rows import Batch, CheckRows
@@ -15,7 +16,7 @@ from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import DeviceEngine
+from .engine import DeviceEngine, Script
 from .failures import failure
 from .session import DeviceSession, context_of
 from .verify import Agreement, agreement
@@ -68,17 +69,8 @@ class OnDevice:
             return None
         inputs = self._written(self.engine.packed(self.artefact.manifest, batches))
         files = self.files() | {"inputs": self.session.ensure(inputs)}
-        done = self.session.run(script, files, step, scratch=True)
-        error = failure(done, self.session.name, step, self.where)
-        if error is not None:
-            raise error
-        try:
-            got = self.engine.unpacked(self.artefact.manifest, done.stdout)
-            if len(got) != len(batches):
-                raise ValueError(f"{len(got)} batches of outputs for {len(batches)} of inputs")
-        except ValueError as wrong:
-            raise self._nonsense(step, wrong) from wrong
-        return got
+        stdout = self._run(script, files, step, scratch=True)
+        return self._read(lambda: self.engine.unpacked(self.artefact.manifest, stdout), len(batches), step)
 
     def check(self) -> CheckRows | None:
         """What it is verified with; None where there is nothing."""
@@ -91,7 +83,7 @@ class OnDevice:
             DeviceComputesOtherwiseError: the device computes another function than was proven.
             DeviceError, EngineError: it failed.
         """
-        got = self.execute(check.inputs, threads, step) if check else None
+        got = self._answers(check, threads, step) if check else None
         if check is None or got is None:
             self.files()
             return None
@@ -105,12 +97,13 @@ class OnDevice:
             raise DeviceComputesOtherwiseError(
                 f"the device computes something else: {found.within} of {found.rows} stored rows are within "
                 f"tolerance, {found.identical} identical; the largest difference is {found.largest:.2g} of a "
-                "row's largest output; nothing was measured",
+                "row's largest output",
                 where=f"{self.session.name}, {step}, {self.where}",
                 remedy="look at the outputs with 'bibench-deploy run … --device'; suspect its memory and its "
                 "cooling, and report it if it stays so",
             )
-        return found
+        own = self.engine.own_check(self.artefact.manifest)
+        return replace(found, basis=f"{found.basis} ({own.what})") if own else found
 
     def time(self, threads: int, rule: StopRule, step: str) -> tuple[list[int], str | None, int | None]:
         """One turn: latencies in ns, kernel, largest resident set in bytes.
@@ -119,15 +112,35 @@ class OnDevice:
             DeviceError, EngineError: it failed.
         """
         manifest = self.artefact.manifest
-        done = self.session.run(self.engine.timing(manifest, threads, rule), self.files(), step)
-        error = failure(done, self.session.name, step, self.where)
-        if error is not None:
-            raise error
+        stdout = self._run(self.engine.timing(manifest, threads, rule), self.files(), step)
         try:
-            timing = self.engine.read_timing(manifest, done.stdout)
+            timing = self.engine.read_timing(manifest, stdout)
         except ValueError as wrong:
             raise self._nonsense(step, wrong) from wrong
         return timing.samples_ns, timing.kernel, timing.peak_memory_bytes
+
+    def _answers(self, check: CheckRows, threads: int, step: str) -> list[Batch] | None:
+        own = self.engine.own_check(self.artefact.manifest)
+        if own is None:
+            return self.execute(check.inputs, threads, step)
+        stdout = self._run(own.script, self.files(), step)
+        return self._read(lambda: own.read(stdout), len(check.inputs), step)
+
+    def _run(self, script: Script, files: Mapping[str, str], step: str, *, scratch: bool = False) -> bytes:
+        done = self.session.run(script, files, step, scratch=scratch)
+        error = failure(done, self.session.name, step, self.where)
+        if error is not None:
+            raise error
+        return done.stdout
+
+    def _read(self, read: Callable[[], list[Batch]], wanted: int, step: str) -> list[Batch]:
+        try:
+            got = read()
+            if len(got) != wanted:
+                raise ValueError(f"{len(got)} batches of outputs for {wanted} of inputs")
+        except ValueError as wrong:
+            raise self._nonsense(step, wrong) from wrong
+        return got
 
     def _written(self, data: bytes) -> Path:
         """A file with this content, named by it, so that the cache knows it again."""

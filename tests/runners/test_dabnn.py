@@ -91,4 +91,4 @@ def test_blobs_that_its_program_logs() -> None:
 
 def test_one_thread_alone() -> None:
     assert refuses(1) is None
-    assert refuses(2) == "not applicable: daBNN runs on one thread"
+    assert refuses(2) == "daBNN runs on one thread"
