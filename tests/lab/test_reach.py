@@ -37,7 +37,7 @@ FAULTS = [
     Fault("switched off", ("refused",), happens=SimulatedDevice.power_off),
     Fault("a black hole", ("no answer",), Setup(network=True), lambda device: device.link.swallow()),
     Fault("a firewall that rejects", ("refused",), Setup(network=True), lambda device: device.link.reject()),
-    Fault("a cut cable", ("No route to host",), Setup(network=True), lambda device: device.link.cut()),
+    Fault("a cut cable", ("no answer",), Setup(network=True), lambda device: device.link.cut()),
     Fault(
         "another host key", ("host key", "is not the one known", "ssh-keygen -R"), happens=changed_host_key
     ),
