@@ -91,6 +91,7 @@ struct Kernels {
   void (*maximum)(float* y, const float* const* taps, int count, int64_t n);
   void (*accumulate)(float* y, const float* const* taps, int count, int64_t n);
   double (*ceiling)(int64_t rounds);  // binary MACs done by the bare xor+popcount+add loop
+  double (*float_ceiling)(int64_t rounds);  // float MACs done by the bare fused multiply-add loop
 };
 
 extern const Kernels kPortable;

@@ -56,6 +56,15 @@ double binary_macs(const Model& m, const bbm::Operator& op) {
   return double(m.elements(op.out[0] != bbm::kNone ? op.out[0] : op.out[1])) * w[1] * w[2] * double(ceil_div(w[3], 32)) * 32;
 }
 
+// Float multiply-accumulates of the operators that are made of them; 0 for others.
+double float_macs(const Model& m, const bbm::Operator& op) {
+  if (op.opcode == bbm::kMatMul) return double(m.elements(op.out[0])) * m.tensor(op.in[0]).dims[3];
+  if (op.opcode != bbm::kConv && op.opcode != bbm::kDwConv) return 0;
+  const uint32_t* w = m.tensor(op.in[bbm::kFilters]).dims;
+  const double taps = double(w[1]) * w[2] * (op.opcode == bbm::kConv ? w[3] : 1);
+  return double(m.elements(op.out[0] != bbm::kNone ? op.out[0] : op.out[1])) * taps;
+}
+
 int64_t median(std::vector<int64_t> values) {
   std::nth_element(values.begin(), values.begin() + ptrdiff_t(values.size() / 2), values.end());
   return values[values.size() / 2];
@@ -92,13 +101,16 @@ void measure_operators(Engine& engine, const Options& options) {
     for (int i = 0; i < options.warmup; i++) engine.run(pool);
     std::vector<std::vector<int64_t>> samples(count);
     // What this core can do at best, measured between the operators: a clock that changes changes both.
-    std::vector<int64_t> ceiling;
-    double ceiling_macs = 0;
+    std::vector<int64_t> ceiling, float_ceiling;
+    double ceiling_macs = 0, float_ceiling_macs = 0;
     const int64_t start = now();
     for (int runs = 0; runs < options.min_runs || double(now() - start) < options.min_time * 1e9; runs++) {
       const int64_t ceiling_start = now();
       ceiling_macs = engine.kernels().ceiling(8000);
       ceiling.push_back(now() - ceiling_start);
+      const int64_t float_ceiling_start = now();
+      float_ceiling_macs = engine.kernels().float_ceiling(8000);
+      float_ceiling.push_back(now() - float_ceiling_start);
       for (uint32_t i = 0; i < count; i++) {
         const int64_t before = now();
         engine.run_operator(i, pool);
@@ -106,6 +118,7 @@ void measure_operators(Engine& engine, const Options& options) {
       }
     }
     const double per_ns = ceiling_macs / double(median(ceiling)) * threads;
+    const double float_per_ns = float_ceiling_macs / double(median(float_ceiling)) * threads;
     for (uint32_t i = 0; i < count; i++) {
       const bbm::Operator& op = engine.model().op(i);
       printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld", threads, i,
@@ -115,6 +128,10 @@ void measure_operators(Engine& engine, const Options& options) {
       if (macs > 0)
         printf(",\"binary_macs\":%.0f,\"ceiling_gmacs\":%.1f,\"percent_of_ceiling\":%.1f", macs, per_ns,
                100 * macs / double(median(samples[i])) / per_ns);
+      const double floats = float_macs(engine.model(), op);
+      if (floats > 0)
+        printf(",\"float_macs\":%.0f,\"ceiling_gmacs\":%.1f,\"percent_of_ceiling\":%.1f", floats, float_per_ns,
+               100 * floats / double(median(samples[i])) / float_per_ns);
       printf("}\n");
     }
     fflush(stdout);
