@@ -49,6 +49,7 @@ CONFIG: Final[Spec] = {
         "orient": "bottom",
         "direction": "horizontal",
         "columns": 4,
+        "layout": {"bottom": {"direction": "vertical", "anchor": "start", "margin": 2}},
         "labelColor": TEXT,
         "titleColor": TEXT,
         "titleFontWeight": "normal",
@@ -85,9 +86,7 @@ class Chart:
     notes: Sequence[str] = ()
 
 
-def spec(
-    layers: Sequence[Spec], values: Sequence[Mapping[str, Any]], height: int | Spec, **more: Any
-) -> Spec:
+def spec(layers: Sequence[Spec], values: Sequence[Mapping[str, Any]], height: int, **more: Any) -> Spec:
     """A specification as wide as its place on the page."""
     return {
         "width": "container",

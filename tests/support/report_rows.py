@@ -1,0 +1,57 @@
+"""Rows of a store that has everything a report shows, and names that try to break out of it."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bibench_deploy.results.row import HostFacts, Row
+from support.rows import MS, make_row
+
+EVIL = "</script><b id=evil>\"x' & --><!--"
+DAY = datetime(2026, 11, 21, tzinfo=UTC)
+TURNS = [3] * 10
+
+
+def row(device: str, variant: str, threads: int, median_ms: float, model: str = "net", **facts: Any) -> Row:
+    """Thirty runs around a median; a quarter of a percent apart."""
+    noise = random.Random(f"{device} {variant} {threads}")
+    samples = [round(MS * median_ms * noise.uniform(0.9975, 1.0025)) for _ in range(30)]
+    full = variant == "fp32"
+    metadata = {"bibench.arch": "resnet18"} if model == "net" else {}
+    accuracy = {} if full else {"bibench.accuracy": {"bnn": "0.60", "dorefa": "0.65"}.get(variant, "0.7")}
+    defaults: dict[str, Any] = {
+        "device": device,
+        "host": HostFacts(cpu="Cortex-A72", arch="aarch64", cores=4, system="Linux 6.6"),
+        "model": model if variant in ("bnn", "fp32") else f"{model}_{variant}",
+        "variant": variant,
+        "threads": threads,
+        "metadata": metadata | accuracy,
+        "size_bytes": 40_000_000 if full else 4_000_000,
+        "samples_ns": samples,
+        "turns": TURNS,
+        "verdict": "stable",
+        "measured_at": DAY + timedelta(minutes=threads),
+    }
+    return make_row(**(defaults | facts))
+
+
+def everything() -> list[Row]:
+    """Two chips (one of the paper's), two engines; an unstable, an invalid, an impossible and a hostile row."""
+    rows = []
+    for device, factor in (("rpi4", 1.0), ("own-board", 0.4)):
+        for engine in ("larq", "native"):
+            for threads in (1, 2, 4):
+                for variant, ms in (("fp32", 400.0), ("bnn", 60.0), ("dorefa", 62.0)):
+                    source = "d" * 64 if variant == "dorefa" else "0" * 64
+                    latency = factor * ms / threads**0.8
+                    rows.append(row(device, variant, threads, latency, engine=engine, source_sha256=source))
+    drifting = {"verdict": "unstable", "reasons": ["drifting (+6 % from the first turn to the last)"]}
+    rows.append(row("rpi4", "reactnet", 1, 66, source_sha256="e" * 64, **drifting))
+    rows.append(row("rpi4", "reactnet", 2, 30, source_sha256="e" * 64, verdict="invalid", reasons=["no"]))
+    nothing = {"state": "not_applicable", "samples_ns": [], "turns": [], "verdict": None}
+    rows.append(row("rpi4", "bnn", 8, 1, engine="dabnn", reasons=[f"because of {EVIL}"], **nothing))
+    hostile = {"source_sha256": "f" * 64, "reasons": [EVIL], "verdict": "unstable", "engine": f"e{EVIL}"}
+    rows.append(row(f"board {EVIL}", f"bnn{EVIL}", 1, 50, model=f"m {EVIL}", **hostile))
+    return rows
