@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibench_deploy.runners.timing import NS_PER_MS, NS_PER_SECOND, TURNS, MeasureRule, StopRule, summarise
+from bibench_deploy.runners.timing import (
+    MOST_TURNS,
+    NS_PER_MS,
+    NS_PER_SECOND,
+    TURNS,
+    MeasureRule,
+    StopRule,
+    summarise,
+)
 
 
 def test_enough_needs_both_the_time_and_the_runs() -> None:
@@ -80,3 +88,17 @@ def test_nothing_is_no_measurement() -> None:
         summarise([])
     with pytest.raises(ValueError, match="positive"):
         summarise([5, 0])
+
+
+@pytest.mark.parametrize(
+    ("means_ms", "precision", "enough"),
+    [
+        ((100,) * (TURNS - 1), 0.01, False),
+        ((100,) * TURNS, 0.01, True),  # ten means, though neither 30 runs nor 2 s are seen in them
+        ((90, 110) * (TURNS // 2), 0.01, False),
+        ((90, 110) * (TURNS // 2), 0.2, True),
+        ((90, 110) * (MOST_TURNS // 2), 0.01, True),
+    ],
+)
+def test_means_are_enough_when_they_agree(means_ms: tuple[int, ...], precision: float, enough: bool) -> None:
+    assert MeasureRule(precision=precision).enough_means([[ms * MS] for ms in means_ms]) == enough
