@@ -108,16 +108,25 @@ def chips_chart() -> Chart:
             {"field": "pairs"},
         ],
     }
-    colour = {
+    colour: Spec = {
         "field": "maker",
         "type": "nominal",
         "scale": {"domain": makers, "range": colours},
         "legend": None,
     }
+    values = [asdict(chip) | {"side": side} for chip, side in zip(points, sides, strict=True)]
+    labels: list[Spec] = [
+        {
+            "mark": {"type": "text", "fontSize": 11, **_MARKS[side]},
+            "transform": [{"filter": {"field": "side", "equal": side}}],
+            "encoding": {"text": {"field": "name"}},
+        }
+        for side in dict.fromkeys(sides)
+    ]
     drawn: Spec = {
         "width": WIDTH,
         "height": HEIGHT,
-        "data": {"values": [asdict(chip) | {"side": side} for chip, side in zip(points, sides, strict=True)]},
+        "data": {"values": values},
         "config": CONFIG,
         "encoding": encoding,
         "layer": [
@@ -125,14 +134,7 @@ def chips_chart() -> Chart:
                 "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
                 "encoding": {"color": colour},
             },
-            *(
-                {
-                    "mark": {"type": "text", "fontSize": 11, **_MARKS[side]},
-                    "transform": [{"filter": {"field": "side", "equal": side}}],
-                    "encoding": {"text": {"field": "name"}},
-                }
-                for side in dict.fromkeys(sides)
-            ),
+            *labels,
         ],
     }
     return Chart(

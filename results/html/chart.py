@@ -56,6 +56,7 @@ CONFIG: Final[Spec] = {
         "labelFontSize": 12,
         "titleFontSize": 12,
         "symbolStrokeWidth": 2,
+        "symbolOpacity": 1,
         "labelLimit": 140,
     },
     "point": {"opacity": 1},

@@ -7,7 +7,7 @@ from typing import Any
 from ..listing import UNKNOWN
 from ..report import Line
 from ..tables import milliseconds
-from .chart import Chart, by_algorithm, by_engine, logarithmic, spec
+from .chart import Chart, Spec, by_algorithm, by_engine, logarithmic, spec
 from .subject import Subject
 
 
@@ -55,7 +55,7 @@ def latency_chart(subject: Subject) -> Chart:
             {"field": "stable"},
         ],
     }
-    layers = [
+    layers: list[Spec] = [
         {"mark": {"type": "line", "strokeWidth": 1.8}, "encoding": {"strokeDash": engine}},
         {
             "mark": {"type": "rule", "strokeWidth": 1.4},

@@ -16,6 +16,7 @@ from ..tidy import Column, Place, Score, scores
 from .dom import Node, details, table, tag
 from .frame import Charts, frame
 from .latency import latency_chart
+from .layers import layer_charts
 from .measurements import measurement_data, measurement_list
 from .speedup import speedup_chart
 from .subject import Subject, subjects
@@ -24,7 +25,10 @@ from .tradeoff import accuracy_chart, size_chart
 TITLE = "BNN inference on devices"
 #: So many notes stand open; more are shown when asked for.
 MOST_OPEN_NOTES = 3
-NO_OPERATORS = "No time by layer: the store holds none for these measurements, so there is no roofline."
+NO_OPERATORS = (
+    "The store holds no times of layers for these measurements, so there is no roofline; 'bibench-deploy profile "
+    "--per-op' takes them."
+)
 
 
 def page(
@@ -134,6 +138,7 @@ def _subject(number: int, subject: Subject, charts: Charts) -> Element:
         speedup_chart(subject),
         size_chart(subject),
         accuracy_chart(subject),
+        *layer_charts(subject),
     ]
     return tag(
         "section",
@@ -149,8 +154,9 @@ def _about(summary: Report, with_published: bool) -> Element:
         "Latency is the median of all runs of the newest valid measurement. Its 95 % interval is the wider of two "
         "from order statistics: over all runs, and over the medians of the turns that they were taken in.",
         "Speedup and compression are T(fp32) / T(binarized) and size(fp32) / size(binarized).",
-        NO_OPERATORS,
     ]
+    if not any(line.row.operators for line in summary.lines):
+        said.append(NO_OPERATORS)
     if with_published:
         said.append(
             f"BiBench's figures: {SOURCE}, by chip, threads, network and engine. The paper does not state the "

@@ -84,15 +84,6 @@ def samples_spec() -> Spec:
                 "encoding": {"x": {"field": "first", **run, "axis": axis_of_runs}, "x2": {"field": "last"}},
             },
             {
-                "data": {"name": "samples"},
-                "mark": {"type": "circle", "size": 14, "color": "#3b82d6", "opacity": 0.75},
-                "encoding": {
-                    "x": {"field": "run", **run, "axis": axis_of_runs},
-                    "y": {"field": "ms", **latency},
-                    "tooltip": [{"field": "run"}, {"field": "ms", "format": ".5r", "title": "ms"}],
-                },
-            },
-            {
                 "data": {"name": "turns"},
                 "mark": {"type": "rule", "strokeWidth": 2, "color": "#d1495b"},
                 "encoding": {
@@ -103,6 +94,15 @@ def samples_spec() -> Spec:
                         {"field": "turn"},
                         {"field": "median", "format": ".5r", "title": "median, ms"},
                     ],
+                },
+            },
+            {
+                "data": {"name": "samples"},
+                "mark": {"type": "circle", "size": 18, "color": "#3b82d6", "opacity": 0.9},
+                "encoding": {
+                    "x": {"field": "run", **run, "axis": axis_of_runs},
+                    "y": {"field": "ms", **latency},
+                    "tooltip": [{"field": "run"}, {"field": "ms", "format": ".5r", "title": "ms"}],
                 },
             },
         ],

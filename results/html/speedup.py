@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .chart import Chart, axis, by_algorithm, spec
+from .chart import Chart, Spec, axis, by_algorithm, spec
 from .subject import Subject
 
+#: Of the axis beyond the longest bar, for its figure.
+ROOM: Final = 1.2
 #: Height of a bar and its gap, in pixels.
 BAR: Final = 19
 
@@ -50,8 +52,8 @@ def speedup_chart(subject: Subject) -> Chart | None:
     quantity = {
         "field": "speedup",
         "type": "quantitative",
-        "scale": {"zero": True},
-        "axis": axis("speedup over fp32, × (algorithm × threads)"),
+        "scale": {"zero": True, "nice": False, "domainMax": ROOM * max(value["beyond"] for value in values)},
+        "axis": axis("speedup over fp32, ×"),
     }
     tooltip = [
         {"field": "engine"},
@@ -61,7 +63,7 @@ def speedup_chart(subject: Subject) -> Chart | None:
         {"field": "published", "format": ".3r", "title": "BiBench"},
         {"field": "stable"},
     ]
-    layers = [
+    layers: list[Spec] = [
         {
             "mark": {"type": "bar", "cornerRadiusEnd": 2, "height": {"band": 0.7}},
             "encoding": {
@@ -85,7 +87,7 @@ def speedup_chart(subject: Subject) -> Chart | None:
             "encoding": {"x": {"datum": 1}},
         },
     ]
-    notes = ["The dashed line is the speed of full precision."]
+    notes = ["The dashed line is the speed of full precision; ×2 in a name is two threads."]
     if any("published" in value for value in values):
         mark = {"type": "tick", "style": "published", "thickness": 3, "height": {"band": 0.95}}
         shown = {"filter": "isValid(datum.published)"}
