@@ -79,7 +79,7 @@ def _version(name: str) -> str:
 def main() -> None:
     try:
         options = parse()
-        text = measured(options)
+        text, failures = measured(options)
         if options.output is None:
             sys.stdout.write(text + "\n")
         else:
@@ -87,22 +87,33 @@ def main() -> None:
     except BibenchError as error:
         say(f"error: {error}")
         raise SystemExit(error.exit_code) from error
-    except subprocess.CalledProcessError as error:  # what it said stands above, or is its stderr
-        said = (error.stderr or b"").strip()
-        text = said.decode(errors="replace") if isinstance(said, bytes) else said
-        say(f"error: {shlex.join(map(str, error.cmd))} ended with {error.returncode} {text}")
-        raise SystemExit(3) from error
+    if failures:
+        raise SystemExit(3)
 
 
-def measured(options: argparse.Namespace) -> str:
-    """Everything that was asked for, measured now."""
+def measured(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Everything that was asked for, measured now, and what failed."""
     began = datetime.now(UTC)
     with ExitStack() as stack:
         folder = options.networks or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(options, Networks(folder, say), Watch(options.patience))
-        sections = [SECTIONS[name](run) for name in options.section or SECTIONS]
-    return report(run, sections, began)
+        sections = [section(name, run) for name in options.section or SECTIONS]
+    return report(run, sections, began), run.failures
+
+
+def section(name: str, run: Run) -> str:
+    """One part of the report; why there is none where it failed, since the others took half an hour."""
+    try:
+        return SECTIONS[name](run)
+    except BibenchError as error:
+        why = " ".join(str(error).split())
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
+        why = f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}: {(said or '').strip()}"
+    say(f"{name}: {why}")
+    run.failures.append(name)
+    return f"## {name.capitalize()}\n\nNot measured: {why}"
 
 
 def text_of(path: Path) -> str:

@@ -35,6 +35,7 @@ class Run:
     watch: Watch
     judged: list[Bar] = field(default_factory=list)
     slower: list[Bar] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def take(self, cases: Sequence[Case]) -> Measured:
         """Measure cases together."""
