@@ -14,6 +14,7 @@ from bibench_deploy.errors import BibenchError
 from bibench_deploy.results import Row
 from bibench_deploy.runners.host import Host
 from bibench_deploy.runners.measure import Job, Timed
+from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.timing import MeasureRule
 from bibench_deploy.runners.workspace import Artefact
 
@@ -46,6 +47,14 @@ class Place(Protocol):
         """
         ...
 
+    def operators(self, job: Job) -> list[Operator]:
+        """The layers of a job, timed one by one; empty where its engine does not tell.
+
+        Raises:
+            BibenchError: it failed.
+        """
+        ...
+
     def facts(self, job: Job) -> dict[str, Any]:
         """Further fields of the row of a job that was measured."""
         ...
@@ -73,11 +82,13 @@ class Plan:
     Attributes:
         groups: artefacts that are compared with each other.
         threads: numbers of threads.
+        per_op: whether layers are timed one by one, too.
     """
 
     groups: Sequence[Sequence[Artefact]]
     threads: Sequence[int]
     rule: MeasureRule
+    per_op: bool = False
 
     def jobs(self, target: Target) -> Iterator[list[Job]]:
         """Those of each group on a device, in the order in which they are shown."""

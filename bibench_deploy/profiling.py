@@ -19,6 +19,7 @@ from bibench_deploy.results import Row
 from bibench_deploy.results.record import not_applicable, row_of
 from bibench_deploy.runners.device.stopping import Stopped
 from bibench_deploy.runners.measure import Failure, Job, Timed, measure
+from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.workspace import Artefact
 
 from .profile_plan import (
@@ -188,6 +189,8 @@ def _measure(
                 emit(Failed(device, result.job, result.error))
                 continue
             facts = {"session": session} | place.facts(result.job)
+            if plan.per_op:  # before the next turn: nothing else runs now
+                facts["operators"] = place.operators(result.job)
             manifest = known[result.job.artefact].manifest
             emit(Finished(device, row_of(result, manifest, device, place.host, **facts)))
 
@@ -234,6 +237,14 @@ class _Local:
         from bibench_deploy.runners.measure import Worker
 
         return Worker(job, cpus=self._cpus)
+
+    def operators(self, job: Job) -> list[Operator]:
+        from bibench_deploy.runners.base import TellsOperators
+        from bibench_deploy.runners.session import open_artefact
+        from bibench_deploy.runners.workspace import read_artefact
+
+        session = open_artefact(read_artefact(job.artefact), job.threads)
+        return session.operators(self._cpus) if isinstance(session, TellsOperators) else []
 
     def facts(self, job: Job) -> dict[str, Any]:
         return {"cpus": self._asked}

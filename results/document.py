@@ -7,6 +7,7 @@ from typing import Any
 from bibench_deploy.metrics import HardwareMetric
 from bibench_deploy.runners.timing import summarise
 
+from .operator_tables import operator_documents
 from .report import Comparison, Line, Report
 from .row import Row
 from .scaling import Sweep, efficiencies, sweeps
@@ -76,6 +77,7 @@ def _row(row: Row, figures: dict[str, Any]) -> dict[str, Any]:
         "cpu": row.host.cpu,
         "cores": row.host.cores,
         "binary_ops": row.binary_ops,
+        "operators": operator_documents(row.operators),
         "verified": row.verified,
         "verified_on_device": row.verified_on_device,
         "changes": row.changes,

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.operators import Operator
 
 SCHEMA: Final = 2
 
@@ -59,6 +60,8 @@ class Row(BaseModel):
         warmup_runs: untimed runs before the first sample.
         samples_ns: latency of each run in ns, in the order of measuring.
         turns: number of runs of each turn, in their order; empty where nothing is known of turns.
+        operators: the layers, each timed by itself beside the measurement; empty where nobody asked, or the engine
+            does not tell.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +98,7 @@ class Row(BaseModel):
     warmup_runs: int
     samples_ns: list[Positive]
     turns: list[Positive] = []
+    operators: list[Operator] = []
 
     @property
     def architecture(self) -> str | None:

@@ -122,6 +122,7 @@ measurements = Table(
     _later("turns", "[]"),
     _later("metadata", "{}"),
     _later("inputs", "[]"),
+    _later("operators", "[]"),
     Index("measurement_at", "measured_at"),
     Index("measurement_what", "device", "engine", "model", "variant", "threads"),
 )
@@ -148,6 +149,10 @@ def _add_origin(connection: Connection) -> None:
         _add_column(connection, measurements.c[name])
 
 
+def _add_operators(connection: Connection) -> None:
+    _add_column(connection, measurements.c.operators)
+
+
 def _add_column(connection: Connection, column: Column[Any]) -> None:
     """Add a column that has a default, or may be unknown, in rows that are there already."""
     definition = CreateColumn(column).compile(dialect=connection.dialect)
@@ -155,7 +160,7 @@ def _add_column(connection: Connection, column: Column[Any]) -> None:
 
 
 # STEPS[n] makes a store of version n out of one of version n − 1. Never changed once released.
-STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin}
+STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin, 4: _add_operators}
 FIRST = 1
 VERSION = max(STEPS, default=FIRST)
 

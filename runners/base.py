@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bibench_deploy.converters.engine import TensorView
 from bibench_deploy.errors import DataError
 
+from .operators import Operator
 from .timing import StopRule
 
 Array = npt.NDArray[np.generic]
@@ -58,6 +59,22 @@ class TimesItself(Protocol):
 
     def samples(self, rule: StopRule) -> list[int]:
         """Latencies in ns until the rule says enough.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsOperators(Protocol):
+    """A session whose engine tells how long each layer takes."""
+
+    def operators(self, cpus: Sequence[int] = ()) -> list[Operator]:
+        """The layers, each timed by itself.
+
+        Args:
+            cpus: cores to pin to.
 
         Raises:
             EngineError: the engine failed.

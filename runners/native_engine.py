@@ -24,6 +24,7 @@ from bibench_deploy.files import storage_error
 
 from .base import Array, Arrays, as_artefact
 from .native_build import Progress, program
+from .operators import Operator, options, read_operators
 from .timing import StopRule
 
 #: An answer that takes longer means that the engine hangs; an emulated board takes a minute for a large model.
@@ -102,12 +103,23 @@ class NativeSession:
         Raises:
             EngineError: the engine failed.
         """
-        options = ["--min-time", str(rule.min_seconds), "--min-runs", str(rule.min_runs)]
-        options += ["--warmup", str(WARMUP_RUNS), "--threads", str(self._threads)]
-        answer = _lines(self._call(*options))[0]
+        words = ["--min-time", str(rule.min_seconds), "--min-runs", str(rule.min_runs)]
+        words += ["--warmup", str(WARMUP_RUNS), "--threads", str(self._threads)]
+        answer = _lines(self._call(*words))[0]
         self._peak = int(answer["peak_rss_bytes"]) or None  # 0 where the system does not tell
         result: list[int] = answer["samples_ns"]
         return result
+
+    def operators(self, cpus: Sequence[int] = ()) -> list[Operator]:
+        """Its layers, each timed by itself.
+
+        Args:
+            cpus: cores to pin to.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        return read_operators(self._call(*options(self._threads, cpus)))
 
     @property
     def peak_memory_bytes(self) -> int | None:

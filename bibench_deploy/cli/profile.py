@@ -77,6 +77,10 @@ def profile(
     min_runs: Annotated[
         int, typer.Option("--min-runs", metavar="N", help="Time at least so many runs.")
     ] = 30,
+    per_op: Annotated[
+        bool,
+        typer.Option("--per-op", help="Also time each layer, and tell how near its core's ceiling it is."),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure all again, also what an interrupted run has measured.")
     ] = False,
@@ -93,6 +97,8 @@ def profile(
     at the same time, each after its outputs were compared with the reference. All samples are added to the
     store; what was measured before a failure or Ctrl-C is kept, and the same command continues there.
     """
+    from dataclasses import replace
+
     from bibench_deploy.results import choose_store
     from bibench_deploy.runners.clusters import check_request
     from bibench_deploy.runners.threads import parse_threads
@@ -110,7 +116,7 @@ def profile(
     manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries, asked)
     here = _timed_here(chosen, named=bool(artefacts))
     measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
-    plan = _plan(chosen, counts, rule, measured_on)
+    plan = replace(_plan(chosen, counts, rule, measured_on), per_op=per_op)
     store.check()
     sweep = _sweep(folder, plan, measured_on, fresh, asked)
     try:
@@ -210,9 +216,12 @@ def _plan(
         ]
         if left_out:
             engines = ", ".join(sorted({artefact.manifest.engine for artefact in left_out}))
-            console.warn(
-                f"{target.name}: no program of {engines} for devices: {len(left_out)} artefacts left out"
+            why = (
+                f"{engines} does not run on this machine"
+                if target.name == targets.LOCAL
+                else f"no program of {engines} is registered for devices (see 'engines add')"
             )
+            console.warn(f"{target.name}: {why}: {len(left_out)} artefacts left out")
         if len(left_out) == len(chosen):
             raise InputError(
                 "none of the artefacts can be executed on it",
@@ -227,7 +236,7 @@ def _sweep(folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool,
 
     from bibench_deploy.sweep import open_sweep
 
-    options = asdict(plan.rule) | ({"cpus": cpus} if cpus else {})
+    options = asdict(plan.rule) | ({"cpus": cpus} if cpus else {}) | ({"per_op": True} if plan.per_op else {})
     return open_sweep(folder, plan.keys(measured_on), options, fresh)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def show(outcome: Outcome, plan: Plan, measured_on: Sequence[Target], as_json: bool) -> None:
     """Print the rows: tables, one set a device, or one JSON document that tells of failures too."""
     from bibench_deploy.results.document import document
+    from bibench_deploy.results.operator_tables import show_operators
     from bibench_deploy.results.report import report
     from bibench_deploy.results.tables import show as show_tables
 
@@ -31,6 +32,8 @@ def show(outcome: Outcome, plan: Plan, measured_on: Sequence[Target], as_json: b
             if number:
                 console.stdout().print()
             show_tables(report(rows), console.stdout())
+            if plan.per_op:
+                show_operators(rows, console.stdout())
             for note in _notes(rows, outcome.pushed.get(target.name)):
                 console.stdout().print(note, markup=False, soft_wrap=True)
 

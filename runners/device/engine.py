@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.converters.manifest import Manifest
 from bibench_deploy.runners.measure import Statistic
+from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
@@ -59,6 +60,23 @@ class OwnCheck:
     script: Script
     read: Callable[[bytes], list[Batch]]
     what: str
+
+
+@runtime_checkable
+class TellsOperators(Protocol):
+    """A ``DeviceEngine`` whose program tells how long each layer takes."""
+
+    def layers(self, threads: int) -> Script:
+        """Times the layers of ``$model`` one by one."""
+        ...
+
+    def read_layers(self, stdout: bytes) -> list[Operator]:
+        """What that script printed.
+
+        Raises:
+            EngineError: it printed something else.
+        """
+        ...
 
 
 class DeviceEngine(Protocol):

@@ -16,6 +16,7 @@ from bibench_deploy.runners.base import as_artefact
 from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.native_build import Progress, build, program
 from bibench_deploy.runners.native_engine import NativeSession
+from bibench_deploy.runners.operators import Operator, options, read_operators
 from bibench_deploy.runners.session import view
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
 from bibench_deploy.runners.workspace import Artefact
@@ -105,6 +106,14 @@ class NativeOnDevice:
                 "warmup": self.warmup_runs,
             },
         )
+
+    def layers(self, threads: int) -> Script:
+        """See ``TellsOperators``."""
+        return Script('"$program" "$model" ' + " ".join(options(threads)), {})
+
+    def read_layers(self, stdout: bytes) -> list[Operator]:
+        """See ``TellsOperators``."""
+        return read_operators(stdout.decode(errors="replace"))
 
     def read_timing(self, manifest: Manifest, stdout: bytes) -> Timing:
         """See ``DeviceEngine``."""

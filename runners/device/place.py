@@ -9,6 +9,7 @@ from typing import Any
 
 from bibench_deploy.errors import ArtefactError
 from bibench_deploy.runners.measure import Job
+from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.registry import Registry
 from bibench_deploy.runners.workspace import Artefact, read_artefact
 
@@ -69,6 +70,14 @@ class DevicePlace:
                 f"model for: {', '.join(sorted(self._engines))}",
             )
         return OnDevice(self._session, engine, artefact, self._folder)
+
+    def operators(self, job: Job) -> list[Operator]:
+        """Its layers, each timed by itself; empty where its engine does not tell.
+
+        Raises:
+            DeviceError, EngineError: it failed.
+        """
+        return self.on_device(read_artefact(job.artefact)).operators(job.threads)
 
     def facts(self, job: Job) -> dict[str, Any]:
         """Fields of the row of a job that was measured."""

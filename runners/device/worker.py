@@ -13,10 +13,11 @@ from bibench_deploy.errors import DeviceComputesOtherwiseError, DeviceError, Eng
 from bibench_deploy.files import storage_error
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.measure import Statistic
+from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import DeviceEngine, Script
+from .engine import DeviceEngine, Script, TellsOperators
 from .failures import failure
 from .session import DeviceSession, context_of
 from .verify import Agreement, agreement
@@ -118,6 +119,20 @@ class OnDevice:
         except ValueError as wrong:
             raise self._nonsense(step, wrong) from wrong
         return timing.samples_ns, timing.kernel, timing.peak_memory_bytes
+
+    def operators(self, threads: int) -> list[Operator]:
+        """Its layers, each timed by itself; empty where its engine does not tell.
+
+        Raises:
+            DeviceError, EngineError: it failed.
+        """
+        engine = self.engine
+        if not isinstance(engine, TellsOperators):
+            return []
+        step = f"timing layers with {threads} threads"
+        return engine.read_layers(
+            self.session.persistently(lambda: self._run(engine.layers(threads), self.files(), step))
+        )
 
     def _answers(self, check: CheckRows, threads: int, step: str) -> list[Batch] | None:
         own = self.engine.own_check(self.artefact.manifest)
