@@ -121,6 +121,7 @@ def test_the_command_answers_from_outside_the_checkout(python: Path, tmp_path: P
             "bibench_deploy.device_profiles",
             ["rpi4.toml", "cores.toml", "generic-x86_64.toml", "generic-aarch64.toml"],
         ),
+        ("bibench_deploy.results.html", ["style.css", "page.js"]),
         ("bibench_deploy.results.published", ["bibench_tracks.csv", "bibench_hardware_latency_ms.csv"]),
     ],
 )
