@@ -76,8 +76,9 @@ def convert(
 ) -> None:
     """Convert a model, prove that the artefacts compute what it computes, and say why an engine can't take it.
 
-    Ends with 0 if something was converted (for every --engine asked for), else with 1. Artefacts that compute
-    something else on the device of --verify-on stay in the workspace, and the command ends with 1.
+    Ends with 0 if something was converted (for every --engine asked for), else with 1.
+
+    With --verify-on it also ends with 1 if one computes something else on that device; all stay in the workspace.
     """
     from bibench_deploy import conversion
     from bibench_deploy.cli import verify_on as on_device
