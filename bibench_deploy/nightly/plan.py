@@ -39,8 +39,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bibench_deploy.errors import InputError
+from bibench_deploy.runners.compare import NOTABLE_FACTOR
 
-from .gate import BASELINE_NIGHTS, LARGER_FACTOR, NOTABLE_FACTOR
+from .gate import BASELINE_NIGHTS, LARGER_FACTOR
 
 Positive = Annotated[float, Field(gt=0, le=3600)]
 Ratio = Annotated[float, Field(ge=1, le=10)]
