@@ -43,6 +43,7 @@ class Bar:
         limit: the bar.
         at_least: whether more is better.
         unit: of both.
+        interval: confidence interval of the value; None where it has none.
     """
 
     what: str
@@ -51,13 +52,16 @@ class Bar:
     limit: float
     at_least: bool = False
     unit: str = "×"
+    interval: tuple[float, float] | None = None
 
     @property
     def verdict(self) -> str:
-        """``pass``, ``FAIL`` or ``not measured``."""
+        """``pass``, ``FAIL`` or ``not measured``; unsure where the interval holds the limit."""
         if self.value is None:
             return "not measured"
-        return "pass" if (self.value >= self.limit if self.at_least else self.value <= self.limit) else "FAIL"
+        met = self.value >= self.limit if self.at_least else self.value <= self.limit
+        unsure = self.interval is not None and self.interval[0] < self.limit < self.interval[1]
+        return ("pass" if met else "FAIL") + (" (unsure)" if unsure else "")
 
     @property
     def demanded(self) -> str:
@@ -170,7 +174,8 @@ def _bar(
         why = measured.missing.get(absent[0], "not asked for")
         return Bar(what, None, f"no {absent[0]}: {why}", limit, at_least)
     value: Ratio = ratio(*(_blocks(measured, cases) for cases in (over, under)))
-    return Bar(what, value.median, times(value), limit, at_least)
+    interval = (value.low, value.high)
+    return Bar(what, value.median, times(value), limit, at_least, interval=interval)
 
 
 def _blocks(measured: Measured, cases: Sequence[Case]) -> Blocks:

@@ -42,10 +42,11 @@ def ceiling_table(measured: Measured, cases: Sequence[Case]) -> str:
 
 
 def missing_lines(measured: Measured) -> str:
-    """What was not measured and why."""
-    return "\n".join(
-        f"- not measured: {case}: {' '.join(why.split())}" for case, why in measured.missing.items()
-    )
+    """What was not measured and why; a reason once."""
+    reasons: dict[str, list[str]] = {}
+    for case, why in measured.missing.items():
+        reasons.setdefault(" ".join(why.split()), []).append(str(case))
+    return "\n".join(f"- not measured: {'; '.join(cases)}: {why}" for why, cases in reasons.items())
 
 
 def _rank(cases: Sequence[Case], variant: str) -> int:

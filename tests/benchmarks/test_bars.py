@@ -5,6 +5,7 @@ import pytest
 from suite import bars
 from suite.bars import Bar
 from suite.cases import FMA, FP32, LARQ, LITERT, NATIVE, ONNXRUNTIME, POPCOUNT, RELU, YARDSTICK, Case
+from suite.ceilings import popcount_ceiling
 from suite.rounds import Measured
 
 MODEL = "resnet18"
@@ -29,6 +30,25 @@ def test_a_verdict_is_the_value_against_the_limit(
     value: float | None, limit: float, at_least: bool, verdict: str
 ) -> None:
     assert Bar("", value, "", limit, at_least).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [((5.7, 6.4), "pass (unsure)"), ((6.0, 6.4), "pass"), ((6.05, 6.2), "pass")],
+)
+def test_a_verdict_is_unsure_where_the_interval_holds_the_limit(
+    interval: tuple[float, float], verdict: str
+) -> None:
+    assert Bar("", 6.1, "", 6.0, at_least=True, interval=interval).verdict == verdict
+
+
+def test_the_popcount_ceiling_is_taken_from_a_binary_layer() -> None:
+    rows = [
+        {"opcode": "conv", "ceiling_gmacs": 59.1},
+        {"opcode": "map"},
+        {"opcode": "bconv", "ceiling_gmacs": 1212.0},
+    ]
+    assert popcount_ceiling(rows) == 1212
 
 
 @pytest.mark.parametrize(
