@@ -337,9 +337,10 @@ struct Body : Finish<I> {
   }
 
   // The same for fused multiply-adds (a multiplication and an addition where the CPU has none): independent chains
-  // v = 1 + v/2, which stay away from denormal numbers and infinity.
+  // v = 1 + v/2, which stay away from denormal numbers and infinity. Twelve: more than the four cycles of two pipes
+  // need, and they leave room for the constants in sixteen registers.
   static double float_ceiling(int64_t rounds) {
-    constexpr int N = 2 * I::kCeilingWords;
+    constexpr int N = 12;
     F sum[N];
     const F half = I::set(0.5f), one = I::set(1.0f);
     BIBENCH_FOR(i, N) sum[i] = I::set(float(i));
