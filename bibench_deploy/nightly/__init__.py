@@ -1,4 +1,5 @@
-"""The device lab: a plan, a night, and in the morning what got slower, and nothing else.
+"""The device lab: a plan, and in the morning what got worse, and nothing else.
 
-``plan`` reads lab.toml, ``gate`` decides what changed, ``junit`` and ``summary`` say it to a CI system.
+``plan`` reads lab.toml, ``gate`` decides what changed, ``junit`` says it to a CI system.
+No command runs a night yet.
 """

@@ -128,7 +128,9 @@ def read_plan(path: Path) -> Plan:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"can't be read ({error})", where=str(path), remedy="see docs/nightly.md") from error
+        raise InputError(
+            f"can't be read ({error})", where=str(path), remedy="give the file of a plan"
+        ) from error
     return parse_plan(text, str(path))
 
 
@@ -147,7 +149,9 @@ def parse_plan(text: str, where: str) -> Plan:
         mistakes = [_mistake(detail, lines) for detail in error.errors()]
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
         raise InputError(
-            "; ".join(mistakes), where=where, remedy=f"correct it{more}: docs/nightly.md names the keys"
+            "; ".join(mistakes),
+            where=where,
+            remedy=f"correct it{more}: see the keys of a plan in bibench_deploy.nightly.plan",
         ) from error
 
 
