@@ -1,0 +1,34 @@
+"""Where devices come from: the user's inventory, or a lab that gives them to one control host at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bibench_deploy.device_profiles import DeviceProfile, read_inventory
+from bibench_deploy.errors import InputError
+
+from .base import DeviceProvider
+from .inventory import InventoryProvider
+
+__all__ = ["DeviceProvider", "InventoryProvider", "provider"]
+
+
+def provider(
+    lab: str | None, inventory: Path | None, profiles: Mapping[str, DeviceProfile]
+) -> DeviceProvider:
+    """Where a command's devices come from.
+
+    Args:
+        lab: URL of a lab, as ``labgrid://HOST:PORT``; None for the inventory alone.
+        inventory: the file; the user's own by default.
+        profiles: by id.
+
+    Raises:
+        InputError: not the URL of a lab, or a file that is no inventory.
+        MissingExtraError: the lab's client is not installed.
+    """
+    devices = read_inventory(inventory)
+    if lab is None:
+        return InventoryProvider(devices, profiles)
+    raise InputError(f"'{lab}' is not the URL of a lab", where="--lab", remedy="leave it out")
