@@ -96,6 +96,7 @@ class SimulatedDevice:
             env=environment,
             start_new_session=True,
         )
+        self._wait_for_namespaces()
         if self._link is not None:
             self._link.plug_in(self._process.pid)
         if self.setup.memory_mb is not None:
@@ -105,6 +106,15 @@ class SimulatedDevice:
         self._process.stdin.flush()
         self._wait_for_server()
 
+    def _wait_for_namespaces(self) -> None:
+        """Until `unshare` has made them: it starts the first process then. Before that it still is in ours."""
+        assert self._process is not None
+        while not _children(self._process.pid):
+            if self._process.poll() is not None:
+                self.power_off()
+                raise RuntimeError(f"{self.name} did not start:\n{self.log}")
+            time.sleep(0.002)
+
     @property
     def _memory_group(self) -> Path:
         return machine.MEMORY / f"bibench-lab-{os.getpid()}-{self.name}"
@@ -113,8 +123,6 @@ class SimulatedDevice:
         assert self._process is not None
         self._memory_group.mkdir()
         (self._memory_group / "memory.limit_in_bytes").write_text(str(megabytes << 20))
-        while not _children(self._process.pid):
-            time.sleep(0.01)
         (self._memory_group / "cgroup.procs").write_text(str(self.pid))
 
     def _wait_for_server(self) -> None:
