@@ -7,9 +7,7 @@
 #include <string>
 #include <thread>
 
-#if defined(__APPLE__)
 #include <sys/resource.h>
-#endif
 
 namespace bibench {
 namespace {
@@ -49,6 +47,57 @@ uint64_t peak_resident() {
 #endif
 }
 
+// What this process used so far, as members of a JSON object; nothing where the system does not tell.
+std::string used() {
+  rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return "";
+  char text[256];
+  snprintf(text, sizeof text,
+           ",\"page_faults_minor\":%ld,\"page_faults_major\":%ld,\"context_switches_voluntary\":%ld,"
+           "\"context_switches_involuntary\":%ld",
+           long(usage.ru_minflt), long(usage.ru_majflt), long(usage.ru_nvcsw), long(usage.ru_nivcsw));
+  return text;
+}
+
+// Bytes of a tensor, as it is stored.
+double stored_bytes(const Model& m, uint32_t id) {
+  if (id == bbm::kNone) return 0;
+  const bbm::Tensor& t = m.tensor(id);
+  if (m.constant(id)) return double(t.data_size);
+  if (t.dtype != bbm::kBits) return double(m.elements(id)) * 4;
+  return double(t.dims[0]) * t.dims[1] * t.dims[2] * double(ceil_div(t.dims[3], 32)) * 4;
+}
+
+// Bytes that an operator has to read and write at least: each of its tensors once.
+double moved_bytes(const Model& m, const bbm::Operator& op) {
+  double bytes = 0;
+  for (uint32_t id : op.in) bytes += stored_bytes(m, id);
+  for (uint32_t id : op.out) bytes += stored_bytes(m, id);
+  return bytes;
+}
+
+// Bytes in a nanosecond that these threads read of a buffer that no cache holds: the best of a few times.
+double read_bandwidth(Pool& pool) {
+  constexpr int64_t kWords = int64_t{8} << 20, kTile = int64_t{1} << 14;  // 64 MiB in tiles of 128 KiB
+  std::vector<uint64_t> memory(size_t(kWords), 1);
+  std::vector<uint64_t> sums(size_t(kWords / kTile));
+  double best = 0;
+  for (int times = 0; times < 5; times++) {
+    const int64_t before = now();
+    pool.run(kWords / kTile, [&](int64_t tile) {
+      const uint64_t* from = memory.data() + tile * kTile;
+      uint64_t sum[8] = {};
+      for (int64_t i = 0; i < kTile; i += 8)
+        for (int k = 0; k < 8; k++) sum[k] += from[i + k];
+      for (uint64_t part : sum) sums[size_t(tile)] += part;
+    });
+    best = std::max(best, double(kWords) * 8 / double(now() - before));
+  }
+  uint64_t total = 0;
+  for (uint64_t sum : sums) total += sum;
+  return total == 0 ? 0 : best;  // it is not 0, but that is more than a compiler knows
+}
+
 // ±1 multiply-accumulates of a BCONV, whole words counted; 0 for others.
 double binary_macs(const Model& m, const bbm::Operator& op) {
   if (op.opcode != bbm::kBConv) return 0;
@@ -84,9 +133,9 @@ void measure(Engine& engine, const Options& options) {
       engine.run(pool);
       samples.push_back(now() - before);
     }
-    printf("{\"threads\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu,\"samples_ns\":[",
+    printf("{\"threads\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu%s,\"samples_ns\":[",
            threads, engine.kernels().name, (long long)median(samples), (unsigned long long)peak_resident(),
-           (unsigned long long)engine.arena_bytes());
+           (unsigned long long)engine.arena_bytes(), used().c_str());
     for (size_t i = 0; i < samples.size(); i++) printf("%s%lld", i ? "," : "", (long long)samples[i]);
     printf("]}\n");
     fflush(stdout);
@@ -99,6 +148,7 @@ void measure_operators(Engine& engine, const Options& options) {
   for (int threads : options.threads) {
     Pool pool(threads, options.cpus);
     for (int i = 0; i < options.warmup; i++) engine.run(pool);
+    const double bandwidth = read_bandwidth(pool);
     std::vector<std::vector<int64_t>> samples(count);
     // What this core can do at best, measured between the operators: a clock that changes changes both.
     std::vector<int64_t> ceiling, float_ceiling;
@@ -124,6 +174,7 @@ void measure_operators(Engine& engine, const Options& options) {
       printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld", threads, i,
              quoted(engine.model().text(op.name)).c_str(), kOpcodeNames[op.opcode], (long long)median(samples[i]),
              (long long)*std::min_element(samples[i].begin(), samples[i].end()));
+      printf(",\"bytes\":%.0f,\"read_gbs\":%.2f", moved_bytes(engine.model(), op), bandwidth);
       const double macs = binary_macs(engine.model(), op);
       if (macs > 0)
         printf(",\"binary_macs\":%.0f,\"ceiling_gmacs\":%.1f,\"percent_of_ceiling\":%.1f", macs, per_ns,
