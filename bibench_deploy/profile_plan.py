@@ -26,9 +26,11 @@ class Place(Protocol):
 
     Attributes:
         host: the machine.
+        cpus: cores that were asked for; None: all may be used.
     """
 
     host: Host
+    cpus: str | None
 
     @property
     def pushed_bytes(self) -> int | None:

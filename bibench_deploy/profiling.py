@@ -9,17 +9,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 from bibench_deploy.errors import BibenchError, DeviceError, DeviceUnfitError
 from bibench_deploy.results import Row
 from bibench_deploy.results.record import not_applicable, row_of
 from bibench_deploy.runners.device.stopping import Stopped
-from bibench_deploy.runners.measure import Failure, Job, Timed, measure
-from bibench_deploy.runners.operators import Operator
+from bibench_deploy.runners.measure import Failure, Job, measure
+from bibench_deploy.runners.timing import MeasureRule
 from bibench_deploy.runners.workspace import Artefact
 
 from .profile_plan import (
@@ -165,86 +165,72 @@ class _DeviceGoneError(Exception):
 def _measure(
     device: str, place: Place, jobs: list[Job], plan: Plan, session: str, emit: Emit, stop: threading.Event
 ) -> None:
-    known = plan.artefacts
-    able = []
-    for job in jobs:
-        reason = place.refuses(known[job.artefact], job.threads)
-        if reason is None:
-            able.append(job)
-            continue
-        manifest = known[job.artefact].manifest
-        row = not_applicable(job.threads, manifest, device, place.host, reason, session=session)
-        emit(Finished(device, row))
-
     def turned(job: Job, runs: int) -> None:
         if stop.is_set():
             raise Stopped
         emit(Turned(device, job, runs))
 
-    with closing(measure(able, plan.rule, turned, place.open_worker)) as results:
+    work = measured(device, place, jobs, plan.artefacts, plan.rule, session, turned, per_op=plan.per_op)
+    with closing(work) as results:
         for result in results:
-            if isinstance(result, Failure):
-                if _concerns_the_device(result.error):
-                    raise _DeviceGoneError(result.job, result.error)
-                emit(Failed(device, result.job, result.error))
+            if isinstance(result, Measured):
+                emit(Finished(device, result.row))
                 continue
-            facts = {"session": session} | place.facts(result.job)
-            if plan.per_op:  # before the next turn: nothing else runs now
-                facts["operators"] = place.operators(result.job)
-            manifest = known[result.job.artefact].manifest
-            emit(Finished(device, row_of(result, manifest, device, place.host, **facts)))
+            if concerns_the_device(result.error):
+                raise _DeviceGoneError(result.job, result.error)
+            emit(Failed(device, result.job, result.error))
 
 
-def _concerns_the_device(error: BibenchError) -> bool:
-    """Whether another job would meet the same: not if this one was too large, or needs what the processor lacks."""
-    return isinstance(error, DeviceError) and not isinstance(error, DeviceUnfitError)
+@dataclass(frozen=True)
+class Measured:
+    """A job that has become a row."""
+
+    job: Job
+    row: Row
 
 
-def local(cpus: str | None = None) -> Callable[..., AbstractContextManager[Place]]:
-    """This machine as a place.
+def measured(
+    device: str,
+    place: Place,
+    jobs: Sequence[Job],
+    artefacts: Mapping[Path, Artefact],
+    rule: MeasureRule,
+    session: str,
+    turned: Callable[[Job, int], None],
+    *,
+    per_op: bool = False,
+) -> Generator[Measured | Failure]:
+    """Measure jobs that are compared with each other on an open device; each is yielded as soon as it is done.
 
     Args:
-        cpus: cores to pin to, as ``runners.clusters`` understands them.
-
-    Raises:
-        InputError: there are no such cores.
+        artefacts: those of the jobs, by path.
+        session: what the rows belong to.
+        turned: told after each turn how many timed runs a job has; what it raises ends the measuring.
+        per_op: whether layers are timed one by one, too.
     """
-    place = _Local(cpus)
+    able = []
+    for job in jobs:
+        artefact = artefacts[job.artefact]
+        reason = place.refuses(artefact, job.threads)
+        if reason is None:
+            able.append(job)
+            continue
+        row = not_applicable(
+            job.threads, artefact.manifest, device, place.host, reason, session=session, cpus=place.cpus
+        )
+        yield Measured(job, row)
+    with closing(measure(able, rule, turned, place.open_worker)) as results:
+        for result in results:
+            if isinstance(result, Failure):
+                yield result
+                continue
+            facts = {"session": session} | place.facts(result.job)
+            if per_op:  # before the next turn: nothing else runs now
+                facts["operators"] = place.operators(result.job)
+            manifest = artefacts[result.job.artefact].manifest
+            yield Measured(result.job, row_of(result, manifest, device, place.host, **facts))
 
-    @contextmanager
-    def opened(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
-        yield place
 
-    return opened
-
-
-class _Local:
-    """Processes of their own."""
-
-    def __init__(self, cpus: str | None) -> None:
-        from bibench_deploy.runners.clusters import choose_local
-        from bibench_deploy.runners.host import local_host
-
-        self._asked, self._cpus = cpus, choose_local(cpus) if cpus else ()
-        host = local_host()
-        self.host = replace(host, cores=len(self._cpus)) if cpus else host
-        self.pushed_bytes: int | None = None
-
-    def refuses(self, artefact: Artefact, threads: int) -> str | None:
-        return None
-
-    def open_worker(self, job: Job) -> Timed:
-        from bibench_deploy.runners.measure import Worker
-
-        return Worker(job, cpus=self._cpus)
-
-    def operators(self, job: Job) -> list[Operator]:
-        from bibench_deploy.runners.base import TellsOperators
-        from bibench_deploy.runners.session import open_artefact
-        from bibench_deploy.runners.workspace import read_artefact
-
-        session = open_artefact(read_artefact(job.artefact), job.threads)
-        return session.operators(self._cpus) if isinstance(session, TellsOperators) else []
-
-    def facts(self, job: Job) -> dict[str, Any]:
-        return {"cpus": self._asked}
+def concerns_the_device(error: BibenchError) -> bool:
+    """Whether another job would meet the same: not if this one was too large, or needs what the processor lacks."""
+    return isinstance(error, DeviceError) and not isinstance(error, DeviceUnfitError)

@@ -163,8 +163,8 @@ def _targets(
     named: bool,
     here: frozenset[str] | None,
 ) -> list[Target]:
+    from bibench_deploy.local_place import local
     from bibench_deploy.profile_plan import Target
-    from bibench_deploy.profiling import local
 
     if not remote:
         _warn_about_this_machine(counts, manner.cpus)

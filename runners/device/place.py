@@ -27,12 +27,20 @@ class DevicePlace:
         session: of the device, open.
         engines: by name.
         folder: on this machine, for files that are to be pushed.
+        programs: engine → its program, where it is not today's.
     """
 
-    def __init__(self, session: DeviceSession, engines: Mapping[str, DeviceEngine], folder: Path) -> None:
+    def __init__(
+        self,
+        session: DeviceSession,
+        engines: Mapping[str, DeviceEngine],
+        folder: Path,
+        programs: Mapping[str, Path] | None = None,
+    ) -> None:
         self._session, self._engines, self._folder = session, engines, folder
+        self._programs = programs or {}
         self._workers: dict[Job, DeviceWorker] = {}
-        self.host = session.host
+        self.host, self.cpus = session.host, session.asked_cpus
 
     @property
     def pushed_bytes(self) -> int:
@@ -69,7 +77,13 @@ class DevicePlace:
                 remedy=f"register one: bibench-deploy engines add {artefact.manifest.engine} PATH; or convert the "
                 f"model for: {', '.join(sorted(self._engines))}",
             )
-        return OnDevice(self._session, engine, artefact, self._folder)
+        return OnDevice(
+            self._session, engine, artefact, self._folder, self._programs.get(artefact.manifest.engine)
+        )
+
+    def with_program(self, engine: str, path: Path) -> DevicePlace:
+        """The same device, with another program of an engine."""
+        return DevicePlace(self._session, self._engines, self._folder, {**self._programs, engine: path})
 
     def operators(self, job: Job) -> list[Operator]:
         """Its layers, each timed by itself; empty where its engine does not tell.
@@ -86,7 +100,7 @@ class DevicePlace:
             "verified_on_device": True if worker.agreement else None,
             "engine_sha256": worker.program_sha256,
             "statistic": worker.statistic,
-            "cpus": self._session.asked_cpus,
+            "cpus": self.cpus,
         }
 
 

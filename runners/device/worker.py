@@ -12,15 +12,17 @@ from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.errors import DeviceComputesOtherwiseError, DeviceError, EngineError
 from bibench_deploy.files import storage_error
 from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.executables import executable
 from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import DeviceEngine, Script, TellsOperators
+from .engine import DeviceEngine, Script, TellsOperators, Timing
 from .failures import failure
 from .session import DeviceSession, context_of
 from .verify import Agreement, agreement
+from .watching import Seen, preferred, split, watched
 
 
 class OnDevice:
@@ -31,19 +33,35 @@ class OnDevice:
         engine: what executes it.
         artefact: what to execute.
         folder: on this machine, for files that are to be pushed; it outlives this object.
+        program: to be timed instead of the engine's.
     """
 
     def __init__(
-        self, session: DeviceSession, engine: DeviceEngine, artefact: Artefact, folder: Path
+        self,
+        session: DeviceSession,
+        engine: DeviceEngine,
+        artefact: Artefact,
+        folder: Path,
+        program: Path | None = None,
     ) -> None:
         self.session, self.engine, self.artefact = session, engine, artefact
         self._folder = folder
-        self._programs = engine.programs(session.facts, session.name)
+        self._programs = dict(engine.programs(session.facts, session.name))
+        if program is not None:
+            self._programs["program"] = program
 
     @property
     def program_sha256(self) -> str:
         """Of the program that is timed."""
         return hashlib.sha256(self._programs["program"].read_bytes()).hexdigest()
+
+    @property
+    def abi(self) -> str | None:
+        """What the program that is timed was built for; None where its file does not say."""
+        try:
+            return executable(self._programs["program"].read_bytes()).abi
+        except ValueError:
+            return None
 
     @property
     def where(self) -> str:
@@ -106,19 +124,19 @@ class OnDevice:
         own = self.engine.own_check(self.artefact.manifest)
         return replace(found, basis=f"{found.basis} ({own.what})") if own else found
 
-    def time(self, threads: int, rule: StopRule, step: str) -> tuple[list[int], str | None, int | None]:
-        """One turn: latencies in ns, kernel, largest resident set in bytes.
+    def time(self, threads: int, rule: StopRule, step: str) -> tuple[Timing, Seen]:
+        """One turn, and what was seen meanwhile.
 
         Raises:
             DeviceError, EngineError: it failed.
         """
         manifest = self.artefact.manifest
-        stdout = self._run(self.engine.timing(manifest, threads, rule), self.files(), step)
+        script = watched(self.engine.timing(manifest, threads, rule), rule.min_seconds)
+        stdout, seen = split(self._run(script, self.files(), step))
         try:
-            timing = self.engine.read_timing(manifest, stdout)
+            return self.engine.read_timing(manifest, stdout), seen
         except ValueError as wrong:
             raise self._nonsense(step, wrong) from wrong
-        return timing.samples_ns, timing.kernel, timing.peak_memory_bytes
 
     def operators(self, threads: int) -> list[Operator]:
         """Its layers, each timed by itself; empty where its engine does not tell.
@@ -192,7 +210,7 @@ class DeviceWorker:
     def __init__(self, on_device: OnDevice, threads: int) -> None:
         self._on, self._threads = on_device, threads
         self._check = on_device.check()
-        self._peak: int | None = None
+        self._seen: Seen | None = None
         self.kernel: str | None = None
         self.warmup_runs = on_device.engine.warmup_runs
         self.statistic: Statistic = on_device.engine.statistic
@@ -209,12 +227,14 @@ class DeviceWorker:
             DeviceError, EngineError: see ``OnDevice.time``; after a broken link also what opening raises.
         """
         step = f"measuring with {self._threads} threads"
-        samples, kernel, peak = self._on.session.persistently(
+        timing, seen = self._on.session.persistently(
             lambda: self._on.time(self._threads, rule, step), after_break=self._verify
         )
-        self.kernel = kernel
-        self._peak = max(filter(None, (self._peak, peak)), default=None)
-        return samples
+        self.kernel = timing.kernel
+        # What the program tells of itself is more than what its shell knows.
+        told = replace(seen, usage=preferred(timing.usage, seen.usage))
+        self._seen = self._seen.and_then(told) if self._seen else told
+        return timing.samples_ns
 
     def context(self) -> RunContext:
         """What was true from its opening to this moment, as far as the device told."""
@@ -222,7 +242,7 @@ class DeviceWorker:
             after = self._on.session.look()
         except DeviceError:
             after = None  # the measurement is complete without it
-        return context_of(self._before, after, self._peak, self._on.session.cpus)
+        return context_of(self._before, after, self._on.session.cpus, self._seen, self._on.abi)
 
     def close(self) -> None:
         """Nothing of it runs between two turns."""
