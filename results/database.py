@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Double, Engine, NullPool, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from bibench_deploy.errors import (
     BibenchError,
@@ -135,6 +138,40 @@ def transaction(engine: Engine, where: str, writes: bool) -> Iterator[Connection
             yield connection
     except SQLAlchemyError as error:
         raise explained(error, where) from error
+
+
+class clock_s(FunctionElement[float]):  # noqa: N801
+    """The database's own clock, in seconds since 1970: hosts that share it need not agree on the time."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock_s, "sqlite")
+def _clock_of_sqlite(*_: Any, **__: Any) -> str:
+    # The Julian day of 1970; unixepoch('subsec') came with 3.42.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock_s, "postgresql")
+def _clock_of_postgresql(*_: Any, **__: Any) -> str:
+    # now() is when the transaction began, and one may have waited for a lock since.
+    return "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+
+
+def insert_new(connection: Connection, table: Table, key: Sequence[str] | None = None) -> Any:
+    """An insert that leaves alone what is there already, also when another writer added it a moment ago.
+
+    Args:
+        key: the columns by which it is known; None for the primary key.
+    """
+    columns = list(key or table.primary_key.columns.keys())
+    match connection.dialect.name:
+        case "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing(index_elements=columns)
+        case "sqlite":
+            return sqlite.insert(table).on_conflict_do_nothing(index_elements=columns)
+    return table.insert()
 
 
 def explained(error: SQLAlchemyError, where: str) -> BibenchError:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     Uuid,
     inspect,
     select,
@@ -65,11 +67,22 @@ class Utc(TypeDecorator[datetime]):
 # MySQL indexes no text without a length; the others need none.
 _TEXT = Text().with_variant(String(255), "mysql", "mariadb")
 _JSON = JSON().with_variant(JSONB, "postgresql")
+_JSON_OR_NULL = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 _BLOB = LargeBinary().with_variant(LONGBLOB, "mysql", "mariadb")
 
 
 def _text(name: str, nullable: bool = False) -> Column[str]:
     return Column(name, _TEXT, nullable=nullable)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, _TEXT, primary_key=True)
+
+
+def _number(name: str) -> Column[int]:
+    """Counts up."""
+    wide = BigInteger().with_variant(Integer, "sqlite")
+    return Column(name, wide, primary_key=True, autoincrement=True)
 
 
 def _json(name: str) -> Column[Any]:
@@ -89,7 +102,7 @@ schema = Table("bibench_schema", metadata, Column("version", Integer, primary_ke
 measurements = Table(
     "measurement",
     metadata,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _number("seq"),
     Column("id", Uuid, nullable=False, unique=True),
     Column("measured_at", Utc, nullable=False),
     _text("session", nullable=True),
@@ -137,6 +150,55 @@ imports = Table(
     _json("damaged"),
 )
 
+# The nights of a plan; see results/nights.py.
+nights = Table(
+    "night",
+    metadata,
+    _key("plan"),
+    _key("name"),
+    _text("plan_sha256"),
+    _text("commit", nullable=True),
+    _text("host"),
+    Column("started_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    Column("report", _JSON_OR_NULL),
+)
+
+# What a night has to measure; see results/job.py. ``cpus`` is empty where none are asked for, since NULLs are not
+# equal to each other; ``beat_at`` is the database's clock in seconds since 1970.
+night_jobs = Table(
+    "night_job",
+    metadata,
+    _number("seq"),
+    *(
+        _text(name)
+        for name in ("plan", "night", "device", "engine", "model", "variant", "sha256", "engine_id")
+    ),
+    Column("threads", Integer, nullable=False),
+    *(_text(name) for name in ("cpus", "unit", "state")),
+    Column("attempts", Integer, nullable=False),
+    Column("claims", Integer, nullable=False),
+    _text("owner", nullable=True),
+    Column("beat_at", Double),
+    Column("row_id", Uuid),
+    _text("said", nullable=True),
+    UniqueConstraint(
+        "plan", "night", "sha256", "engine_id", "device", "threads", "cpus", name="night_job_once"
+    ),
+    Index("night_job_next", "plan", "night", "device", "state", "seq"),
+    Index("night_job_owner", "owner", "state"),
+)
+
+# How the devices of a night are; see results/queue.py.
+night_devices = Table(
+    "night_device",
+    metadata,
+    *map(_key, ("plan", "night", "device")),
+    Column("failures", Integer, nullable=False),
+    Column("quarantined_at", Utc),
+    _text("said", nullable=True),
+)
+
 Step = Callable[[Connection], Any]
 
 
@@ -153,14 +215,21 @@ def _add_operators(connection: Connection) -> None:
     _add_column(connection, measurements.c.operators)
 
 
+def _add_nights(connection: Connection) -> None:
+    # As they are today: what a later step adds to them is there already then, see _add_column.
+    metadata.create_all(connection, [nights, night_jobs, night_devices])
+
+
 def _add_column(connection: Connection, column: Column[Any]) -> None:
     """Add a column that has a default, or may be unknown, in rows that are there already."""
+    if column.name in {known["name"] for known in inspect(connection).get_columns(column.table.name)}:
+        return
     definition = CreateColumn(column).compile(dialect=connection.dialect)
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
 
 
 # STEPS[n] makes a store of version n out of one of version n − 1. Never changed once released.
-STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin, 4: _add_operators}
+STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin, 4: _add_operators, 5: _add_nights}
 FIRST = 1
 VERSION = max(STEPS, default=FIRST)
 

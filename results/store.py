@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Engine, RowMapping, String, Table, cast, delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import URL, Connection, Engine, RowMapping, String, cast, delete, func, or_, select
 from sqlalchemy.sql import ColumnElement, Select
 
 from bibench_deploy.errors import OutputPathError, StoreError
 from bibench_deploy.files import make_folder
 
-from .database import BUSY_S, file_of, open_engine, parse_url, shown, transaction
+from .database import BUSY_S, file_of, insert_new, open_engine, parse_url, shown, transaction
 from .jsonlines import Contents, Damaged, read_lines, valid_row
 from .row import Row
 from .samples import pack, unpack
@@ -113,7 +113,7 @@ class Store:
             return Appended(0)
         self._open(create=True)
         with self._transaction(writes=True) as connection:
-            return _insert(connection, rows)
+            return insert_rows(connection, rows)
 
     def read(self, selection: Selection = ALL) -> Contents:
         """The rows that are meant, in the order of appending, and what is damaged; empty where there is none yet.
@@ -158,7 +158,24 @@ class Store:
                 for part in _parts(wanted)
             )
 
-    def _transaction(self, writes: bool = False) -> Any:
+    def exists(self) -> bool:
+        """Whether there is a store, which is of today's schema then.
+
+        Raises:
+            InputError, StoreError: as ``read``.
+        """
+        return self._open(create=False)
+
+    def transaction(self, writes: bool = False) -> AbstractContextManager[Connection]:
+        """A transaction on the tables of the store, for the other modules of this room; they are made if need be.
+
+        Raises:
+            BibenchError: as ``check``.
+        """
+        self._open(create=True)
+        return self._transaction(writes)
+
+    def _transaction(self, writes: bool = False) -> AbstractContextManager[Connection]:
         self._engine = self._engine or open_engine(self._url, self._busy_s)
         return transaction(self._engine, self.where, writes)
 
@@ -200,7 +217,7 @@ class Store:
             return
         contents = read_lines(old)
         with self._transaction(writes=True) as connection:
-            _insert(connection, contents.rows)
+            insert_rows(connection, contents.rows)
             connection.execute(delete(imports).where(this))
             damaged = [asdict(damage) for damage in contents.damaged]
             connection.execute(imports.insert().values(source=old.name, damaged=damaged, **state))
@@ -223,7 +240,8 @@ def choose_store(choice: str | None, workspace: Path) -> Store:
     return Store.at(chosen) if chosen else Store.of_workspace(workspace)
 
 
-def _insert(connection: Connection, rows: Sequence[Row]) -> Appended:
+def insert_rows(connection: Connection, rows: Sequence[Row]) -> Appended:
+    """Add rows that are not there yet, within the caller's transaction."""
     given = {row.id: row for row in rows}
     present: dict[UUID, Row | Damaged] = {}
     for part in _parts(list(given)):
@@ -231,19 +249,9 @@ def _insert(connection: Connection, rows: Sequence[Row]) -> Appended:
         present |= {found["id"]: _row(found) for found in connection.execute(statement).mappings()}
     new = [_values(row) for row in given.values() if row.id not in present]
     if new:
-        connection.execute(_new_only(connection, measurements), new)
+        connection.execute(insert_new(connection, measurements, ["id"]), new)
     differing = tuple(key for key, row in present.items() if row != given[key])
     return Appended(len(new), len(rows) - len(new), differing)
-
-
-def _new_only(connection: Connection, table: Table) -> Any:
-    """An insert that leaves alone what another writer added a moment ago."""
-    match connection.dialect.name:
-        case "postgresql":
-            return postgresql.insert(table).on_conflict_do_nothing(index_elements=["id"])
-        case "sqlite":
-            return sqlite.insert(table).on_conflict_do_nothing(index_elements=["id"])
-    return table.insert()
 
 
 def _parsed(connection: Connection, selection: Selection) -> Iterator[Row | Damaged]:
