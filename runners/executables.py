@@ -35,6 +35,11 @@ class Executable:
     target: str
     libc: Libc
 
+    @property
+    def abi(self) -> str:
+        """Machine, system and C library, as in "aarch64-linux-static"."""
+        return self.target if self.target.endswith(self.libc) else f"{self.target}-{self.libc}"
+
 
 def executable(data: bytes) -> Executable:
     """What a program file is.

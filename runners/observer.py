@@ -129,11 +129,17 @@ class Observer:
 
 def busy_seconds(proc: Path = PROC) -> float | None:
     """Time that all cores together worked since boot, a hypervisor's share too; None where it is not told."""
-    words = (_text(proc / "stat") or "").partition("\n")[0].split()
-    if len(words) < 9 or words[0] != "cpu":
+    ticks = busy_ticks((_text(proc / "stat") or "").partition("\n")[0])
+    return None if ticks is None else ticks / TICKS
+
+
+def busy_ticks(line: str) -> int | None:
+    """The same in the kernel's own unit, of the first line of ``/proc/stat``; None where it is no such line."""
+    words = line.split()
+    if len(words) < 9 or words[0] != "cpu" or not all(word.isdigit() for word in words[1:9]):
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
-    return (user + nice + system + irq + softirq + steal) / TICKS
+    return user + nice + system + irq + softirq + steal
 
 
 def clocks(sys: Path = SYS) -> dict[int, float] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.converters.manifest import Manifest
 from bibench_deploy.runners.measure import Statistic
+from bibench_deploy.runners.observer import Usage
 from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
@@ -39,12 +40,12 @@ class Timing:
     Attributes:
         samples_ns: latencies; single runs', or one mean where the engine's benchmark prints no more.
         kernel: which of the engine's kernels ran, where there is a choice.
-        peak_memory_bytes: largest resident set of the process.
+        usage: of the process, as far as it tells.
     """
 
     samples_ns: list[int]
     kernel: str | None = None
-    peak_memory_bytes: int | None = None
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from bibench_deploy.runners.base import as_artefact
 from bibench_deploy.runners.measure import Statistic
 from bibench_deploy.runners.native_build import Progress, build, program
 from bibench_deploy.runners.native_engine import NativeSession
+from bibench_deploy.runners.observer import Usage
 from bibench_deploy.runners.operators import Operator, options, read_operators
 from bibench_deploy.runners.session import view
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
@@ -33,6 +34,14 @@ _TARGETS = {
     ("Linux", "armv7l"): "armv7-linux",
     ("Darwin", "aarch64"): "aarch64-macos",
 }
+
+#: Of the process, as ``getrusage`` tells them.
+_COUNTS = (
+    "page_faults_minor",
+    "page_faults_major",
+    "context_switches_voluntary",
+    "context_switches_involuntary",
+)
 
 _TIME = '"$program" "$model" --threads "$threads" --min-time "$seconds" --min-runs "$runs" --warmup "$warmup"'
 
@@ -125,7 +134,11 @@ class NativeOnDevice:
             samples = [int(sample) for sample in result["samples_ns"]]
             if not samples or min(samples) <= 0:
                 raise ValueError("a run takes a positive time")
-            return Timing(samples, str(result["kernel"]), int(result["peak_rss_bytes"]) or None)
+            usage = Usage(
+                peak_memory_bytes=int(result["peak_rss_bytes"]) or None,  # 0 where the system does not tell
+                **{name: int(result[name]) for name in _COUNTS if name in result},
+            )
+            return Timing(samples, str(result["kernel"]), usage)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a measurement ({error!r})") from error
 

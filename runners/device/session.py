@@ -29,6 +29,7 @@ from .facts import Cpu, DeviceFacts
 from .lease import Lease
 from .probe import probe
 from .stopping import Stopped
+from .watching import Seen
 
 #: A board that starts anew is back within half a minute.
 BACKOFF = Backoff(attempts=4, first_s=1.0, factor=4.0, longest_s=15.0)
@@ -295,13 +296,21 @@ def host_of(facts: DeviceFacts) -> Host:
 
 
 def context_of(
-    before: DeviceFacts, after: DeviceFacts | None, peak_memory_bytes: int | None, pinned: Sequence[int] = ()
+    before: DeviceFacts,
+    after: DeviceFacts | None,
+    pinned: Sequence[int] = (),
+    seen: Seen | None = None,
+    abi: str | None = None,
 ) -> RunContext:
     """The conditions of a measurement, from two looks at the device; the second may have failed.
 
     Args:
         pinned: cores that it was pinned to; none where it was not.
+        seen: what was seen in its turns.
+        abi: what the program was built for.
     """
+    meanwhile = seen or Seen()
+    usage = meanwhile.usage
 
     def used(facts: DeviceFacts) -> list[Cpu]:
         return [cpu for cpu in facts.cpus if not pinned or cpu.number in pinned]
@@ -312,17 +321,26 @@ def context_of(
     def temperatures(facts: DeviceFacts | None) -> dict[str, float] | None:
         return {zone.name: zone.celsius for zone in facts.zones} or None if facts else None
 
+    during = {core: mhz for core, mhz in meanwhile.clock_mhz.items() if not pinned or core in pinned}
     return RunContext(
         governor=next((cpu.governor for cpu in used(before) if cpu.governor), None),
         clock_mhz_before=clocks(before),
+        clock_mhz_during=during or None,
         clock_mhz_after=clocks(after),
         temperature_c_before=temperatures(before),
         temperature_c_after=temperatures(after),
         throttle_bits=after.throttled if after else before.throttled,
         load_before=before.load,
         load_after=after.load if after else None,
+        other_load=meanwhile.other_load,
+        cpuset=usage.cpuset,
         affinity=ranges(pinned) or None,
-        peak_memory_bytes=peak_memory_bytes,
+        peak_memory_bytes=usage.peak_memory_bytes,
+        page_faults_minor=usage.page_faults_minor,
+        page_faults_major=usage.page_faults_major,
+        context_switches_voluntary=usage.context_switches_voluntary,
+        context_switches_involuntary=usage.context_switches_involuntary,
+        abi=abi,
         kernel_release=before.kernel,
     )
 

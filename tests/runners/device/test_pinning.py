@@ -28,7 +28,7 @@ def test_a_step_is_pinned_and_the_row_says_so(tmp_path: Path, scratch: bool) -> 
         done = session.run(ALLOWED, {"model": pushed}, "looking", scratch=scratch)
         assert done.stdout.split()[-1] == str(last).encode()
         assert (session.host.cores, session.asked_cpus) == (1, str(last))
-        assert context_of(session.facts, None, None, session.cpus).affinity == str(last)
+        assert context_of(session.facts, None, session.cpus).affinity == str(last)
 
 
 def test_without_a_request_nothing_is_pinned(tmp_path: Path) -> None:
