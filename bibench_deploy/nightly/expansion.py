@@ -185,10 +185,11 @@ def find_models(plan: Plan, folder: Path) -> tuple[tuple[Path, ...], ...]:
 
 
 def _files(pattern: str, folder: Path) -> tuple[Path, ...]:
-    whole = folder / pattern  # an absolute pattern stays one
+    whole = folder / pattern
     if whole.is_file():  # its name may hold what a pattern would understand otherwise
         return (_plain(whole),)
-    found = (_plain(Path(name)) for name in glob(str(whole), recursive=True))
+    # An absolute pattern stays one, on either side.
+    found = (_plain(folder / name) for name in glob(pattern, root_dir=folder, recursive=True))
     return tuple(sorted(file for file in found if file.is_file()))
 
 

@@ -34,7 +34,11 @@ class Mistake:
     @property
     def name(self) -> str:
         """The place, as ``models[1].engines``; entries of a list of words are named by their list."""
-        place = self.place[:-1] if self.place and isinstance(self.place[-1], int) and len(self.place) > 2 else self.place
+        place = (
+            self.place[:-1]
+            if self.place and isinstance(self.place[-1], int) and len(self.place) > 2
+            else self.place
+        )
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in place]
         return "".join(parts).removeprefix(".") or "plan"
 
@@ -67,11 +71,17 @@ def of_schema(
         details: a ``ValidationError``'s.
         tables: the model of each table, by its key; "" for the plan itself.
     """
+    found = [(tuple(detail["loc"]), detail) for detail in details]
     return [
         Mistake(place, _said(detail, place, tables), line_of(place, lines))
-        for detail in details
-        for place in [tuple(detail["loc"])]
+        for place, detail in found
+        # A list whose entries are all wrong is called too short besides.
+        if detail["type"] != "too_short" or not any(_inside(other, place) for other, _ in found)
     ]
+
+
+def _inside(place: Place, other: Place) -> bool:
+    return len(place) > len(other) and place[: len(other)] == other
 
 
 def refuse(mistakes: Iterable[Mistake], file: str) -> None:
@@ -98,4 +108,8 @@ def _said(detail: Mapping[str, Any], place: Place, tables: Mapping[str, type[Bas
     table = next((part for part in place[:-1] if isinstance(part, str)), "")
     known = list(tables[table].model_fields) if table in tables else []
     meant = difflib.get_close_matches(str(place[-1]), known, n=1)
-    return f"unknown key; did you mean '{meant[0]}'?" if meant else f"unknown key; the keys are {', '.join(known)}"
+    return (
+        f"unknown key; did you mean '{meant[0]}'?"
+        if meant
+        else f"unknown key; the keys are {', '.join(known)}"
+    )

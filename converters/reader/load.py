@@ -63,7 +63,37 @@ def load(path: Path) -> Source:
     )
 
 
+def files_of(path: Path) -> dict[str, bytes]:
+    """All that a model consists of: its file and its external data, by their names in the model's folder.
+
+    Raises:
+        ModelFileError: as ``load``.
+    """
+    proto, data = _read(path)
+    found = {path.name: data}
+    for tensor in _external(proto):
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        _load_external(tensor, path)  # which refuses what may not be read
+        if location not in found:
+            found[location] = (path.resolve().parent / location).read_bytes()
+    return found
+
+
 def _parse(path: Path) -> tuple[onnx.ModelProto, str]:
+    proto, data = _read(path)
+    digest = hashlib.sha256(data)
+    for tensor in _external(proto):
+        digest.update(_load_external(tensor, path))
+    return proto, digest.hexdigest()
+
+
+def _external(proto: onnx.ModelProto) -> list[TensorProto]:
+    """Tensors whose numbers lie in other files."""
+    tensors = external_data_helper._get_all_tensors(proto)
+    return [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
+
+
+def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
     where = str(path)
     if path.is_dir():
         raise ModelFileError("is a folder, not an ONNX file", where=where, remedy="name the .onnx file in it")
@@ -85,11 +115,7 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, str]:
         raise damaged from error
     if not proto.opset_import or not proto.graph.node or not proto.graph.output:
         raise damaged
-    digest = hashlib.sha256(data)
-    for tensor in external_data_helper._get_all_tensors(proto):
-        if external_data_helper.uses_external_data(tensor):
-            digest.update(_load_external(tensor, path))
-    return proto, digest.hexdigest()
+    return proto, data
 
 
 def _load_external(tensor: TensorProto, model: Path) -> bytes:
