@@ -100,7 +100,7 @@ def compare_rows(
 def pair(a: Row, b: Row, factor: float = NOTABLE_FACTOR) -> Pair:
     """One row against another."""
     differs = tuple(name for name, fact in _FACTS.items() if fact(a) != fact(b))
-    why = (*_no_measurement(a, "A"), *_no_measurement(b, "B")) or _other_things(a, b)
+    why = (*_no_measurement(a, "A"), *_no_measurement(b, "B")) or other_things(a, b)
     if why:
         return Pair(a, b, None, why, differs, ())
     found = compare(turns_of(a), turns_of(b), factor)
@@ -125,7 +125,8 @@ def _no_measurement(row: Row, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _other_things(a: Row, b: Row) -> tuple[str, ...]:
+def other_things(a: Row, b: Row) -> tuple[str, ...]:
+    """What makes two rows measurements of different things, beside what they are of."""
     reasons = list(incomparable(a.context, b.context))
     if a.host.cpu != b.host.cpu:
         reasons.insert(0, f"other processor ({a.host.cpu}, {b.host.cpu})")

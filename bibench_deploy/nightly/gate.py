@@ -1,68 +1,48 @@
 """What changed since the nights before. Pure.
 
-An alarm has to pass three keys, since a false one gets such tools switched off:
+An alarm has to pass three keys, since false ones get such tools switched off:
 
 1. significance: Mann–Whitney over the medians of the turns, tonight's against all of the baseline's;
 2. size: tonight's median is by the factor above the baseline's, and by three standard deviations of its nights,
    so that nights that differ among themselves allow as much to this one;
-3. confirmation: measured again, in turns with the old artefact, it is slower still.
+3. confirmation: measured again, in turns with the old artefact, it is slower still (``confirmation``).
 
-A larger artefact, fewer binary operators or other outputs are regressions without any statistics.
+A larger artefact, fewer binary operators or other outputs are regressions without any statistics. Whatever it is,
+it is told anew for as many nights as a baseline has, with the night that it began in; then it is the usual, unless
+somebody accepted it before (``since`` of the plan).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bibench_deploy.runners.compare import (
-    FEWEST_TURNS,
-    NOTABLE_FACTOR,
-    SIGNIFICANT_P,
-    Comparison,
-    incomparable,
-    mann_whitney,
-)
-from bibench_deploy.runners.statistics import split, turn_medians
+from bibench_deploy.results.comparison import other_things
+from bibench_deploy.runners.compare import FEWEST_TURNS, NOTABLE_FACTOR
+
+from .baseline import Baseline, Past
+from .finding import Began, Finding, Key, Status, Unmeasured, Why, key_of
+from .levels import FEWEST_NIGHTS, Judgement, Point, judgement
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row
+    from bibench_deploy.results.nights import Night
 
-#: Device, engine, model, variant, threads, cores that were asked for.
-Key = tuple[str, str, str, str, int, str | None]
-
-#: Nights that the baseline is made of, as FAI-PEP takes at least five runs.
+#: Nights that the baseline is made of. FAI-PEP's detector needs five runs at least (delay_detector.py); a week
+#: holds every habit of a house that heats and works by the week.
 BASELINE_NIGHTS = 7
-#: With fewer nights there is nothing that tonight could differ from.
-FEWEST_NIGHTS = 3
-#: Standard deviations of the nights' medians that tonight must lie beyond; estimated as 1.4826 · MAD.
-NIGHT_DEVIATIONS = 3.0
-MAD_TO_DEVIATION = 1.4826
 #: A file may grow by a per cent: manifests of engines hold names and versions.
 LARGER_FACTOR = 1.01
 
-
-class Status(StrEnum):
-    """What became of one job; ``REGRESSIONS`` and ``FAILURES`` decide the exit code."""
-
-    SAME = "same"
-    FASTER = "faster"
-    SLOWER = "slower"
-    UNCONFIRMED = "unconfirmed"
-    LARGER = "larger"
-    FLOAT = "float"
-    OTHERWISE = "otherwise"
-    NEW = "new"
-    UNJUDGED = "unjudged"
-    NOT_APPLICABLE = "not applicable"
-    MISSING = "missing"
-
-
-REGRESSIONS = frozenset({Status.SLOWER, Status.LARGER, Status.FLOAT, Status.OTHERWISE})
-FAILURES = frozenset({Status.MISSING})
+_UNMEASURED = {
+    Why.REFUSED: Status.NOT_APPLICABLE,
+    Why.CONVERSION: Status.UNCONVERTED,
+    Why.OTHERWISE: Status.OTHERWISE,
+    Why.INFRASTRUCTURE: Status.MISSING,
+}
 
 
 @dataclass(frozen=True)
@@ -80,132 +60,185 @@ class Gate:
     larger: float = LARGER_FACTOR
 
 
+def judge(
+    expected: Iterable[Key],
+    tonight: Night,
+    rows: Iterable[Row],
+    baseline: Baseline,
+    gate: Gate,
+    unmeasured: Mapping[Key, Unmeasured],
+) -> list[Finding]:
+    """One finding for each expected job, in their order; latencies that look slower are ``SUSPECT``.
+
+    Args:
+        rows: of tonight, in any order; of a job that has several, the latest counts.
+        unmeasured: why jobs have no row, where that is known.
+    """
+    measured = {key_of(row): row for row in sorted(rows, key=lambda row: (row.measured_at, row.id))}
+    before = baseline.by_job()
+    findings = []
+    for key in dict.fromkeys(expected):
+        job = _Job(key, tonight, before.get(key, []), baseline, gate)
+        findings.append(job.of_row(measured[key]) if key in measured else job.without(unmeasured.get(key)))
+    return findings
+
+
 @dataclass(frozen=True)
-class Finding:
-    """What became of one job, in words.
+class _Job:
+    """One job over the nights.
 
     Attributes:
-        ratio: tonight's median over the baseline's; None where one of them is missing.
-        row: tonight's; None where nothing was measured.
-        baseline: the row that a suspicion is confirmed against: the latest of the baseline.
+        earlier: its rows, oldest first.
     """
 
     key: Key
-    status: Status
-    words: str
-    ratio: float | None = None
-    row: Row | None = None
-    baseline: Row | None = None
+    tonight: Night
+    earlier: Sequence[Past]
+    baseline: Baseline
+    gate: Gate
 
     @property
-    def name(self) -> str:
-        """The job, for a reader."""
-        device, engine, model, variant, threads, cpus = self.key
-        cores = f" on {cpus}" if cpus else ""
-        return f"{device}: {model} {variant}, {engine}, {threads} thread{'s' if threads > 1 else ''}{cores}"
+    def _now(self) -> Began:
+        return Began(self.tonight.name, self.tonight.commit)
 
+    @cached_property
+    def _measured(self) -> list[Past]:
+        """The nights that count for what needs no statistics: the last ones with a measurement, none from before
+        ``since``."""
+        since = self.baseline.choice.since
+        accepted = [past for past in self.earlier if since is None or past.night.started_at >= since]
+        return [past for past in accepted if past.row.state == "measured"][-self.gate.nights :]
 
-def key_of(row: Row) -> Key:
-    """Which job a row is of, over the nights."""
-    return row.device, row.engine, row.model, row.variant, row.threads, row.cpus
+    def without(self, why: Unmeasured | None) -> Finding:
+        """A job that has no row."""
+        if why is None:
+            return Finding(self.key, Status.MISSING, "was not measured")
+        status = _UNMEASURED[why.why]
+        if status is Status.NOT_APPLICABLE:
+            return self._not_applicable(why.words, None)
+        return Finding(self.key, status, why.words, since=self._now)
 
+    def of_row(self, row: Row) -> Finding:
+        """A job with its row."""
+        if row.state == "not_applicable":
+            return self._not_applicable("; ".join(row.reasons), row)
+        if not row.verified or row.verified_on_device is False:
+            return Finding(self.key, Status.OTHERWISE, "computes something else than its model", row=row)
+        return self._of_facts(row) or self._of_latency(row)
 
-def judge(
-    expected: Iterable[Key],
-    tonight: Sequence[Row],
-    history: Sequence[Row],
-    gate: Gate,
-    failures: Mapping[Key, str],
-) -> list[Finding]:
-    """One finding for each expected job; a suspicion stands as ``SLOWER`` until ``confirmed`` says otherwise.
+    def _not_applicable(self, words: str, row: Row | None) -> Finding:
+        if not self._measured:
+            return Finding(self.key, Status.NOT_APPLICABLE, words, row=row)
+        last = self._measured[-1]
+        words = f"was measured in {last.began}, and now: {words}"
+        return Finding(
+            self.key, Status.LOST, words, row=row, baseline=(last.row,), since=self._first_after(last)
+        )
 
-    Args:
-        tonight: rows of this night.
-        history: rows of the nights before, in any order.
-        failures: why jobs were not measured, where that is known.
-    """
-    measured = {key_of(row): row for row in tonight}
-    before: dict[Key, list[Row]] = {}
-    for row in sorted(history, key=lambda row: row.measured_at):
-        before.setdefault(key_of(row), []).append(row)
-    return [
-        _finding(key, measured[key], before.get(key, []), gate)
-        if key in measured
-        else Finding(key, Status.MISSING, failures.get(key, "was not measured"))
-        for key in dict.fromkeys(expected)
-    ]
+    def _of_facts(self, row: Row) -> Finding | None:
+        """What needs no statistics."""
+        checks: Sequence[tuple[Status, Callable[[Row], bool], Callable[[Row], str]]] = (
+            (
+                Status.FLOAT,
+                lambda old: row.binary_ops < old.binary_ops,
+                lambda old: (
+                    f"{row.binary_ops} binary operators, {old.binary_ops} before: layers became float"
+                ),
+            ),
+            (
+                Status.OTHERWISE,
+                lambda old: bool(set(row.changes) - set(old.changes)),
+                lambda old: (
+                    f"another function: {', '.join(sorted(set(row.changes) - set(old.changes)))} since"
+                ),
+            ),
+            (
+                Status.LARGER,
+                lambda old: row.size_bytes > self.gate.larger * old.size_bytes,
+                lambda old: f"{row.size_bytes:,} bytes, {old.size_bytes:,} before",
+            ),
+        )
+        for status, worse, words in checks:
+            better = [past for past in self._measured if worse(past.row)]
+            if better:
+                last = better[-1]
+                ratio = row.size_bytes / last.row.size_bytes if status is Status.LARGER else None
+                return Finding(
+                    self.key, status, words(last.row), ratio, row, (last.row,), since=self._first_after(last)
+                )
+        return None
 
+    def _first_after(self, past: Past) -> Began:
+        """The night after one in which this job was known."""
+        later = self.earlier[self.earlier.index(past) + 1 :]
+        return later[0].began if later else self._now
 
-def _finding(key: Key, row: Row, earlier: Sequence[Row], gate: Gate) -> Finding:
-    if row.state == "not_applicable":
-        return Finding(key, Status.NOT_APPLICABLE, "; ".join(row.reasons), row=row)
-    if not row.verified or row.verified_on_device is False:
-        return Finding(key, Status.OTHERWISE, "computes something else than its model", row=row)
-    last = next((old for old in reversed(earlier) if old.state == "measured"), None)
-    if last is None:
-        return Finding(key, Status.NEW, "measured for the first time", row=row)
-    if row.binary_ops < last.binary_ops:
-        words = f"{row.binary_ops} binary operators, {last.binary_ops} before: layers became float"
-        return Finding(key, Status.FLOAT, words, row=row, baseline=last)
-    if row.size_bytes > gate.larger * last.size_bytes:
-        words = f"{row.size_bytes:,} bytes, {last.size_bytes:,} before"
-        return Finding(key, Status.LARGER, words, row=row, baseline=last)
-    return _of_latency(key, row, earlier, gate)
+    def _of_latency(self, row: Row) -> Finding:
+        if row.verdict == "invalid":
+            return Finding(self.key, Status.UNUSABLE, "; ".join(row.reasons) or "invalid", row=row)
+        # A night that was no measurement is no baseline either.
+        valid = [
+            past for past in self.earlier if past.row.state == "measured" and past.row.verdict != "invalid"
+        ]
+        if not valid:
+            return Finding(self.key, Status.NEW, "measured for the first time", row=row)
+        now = Point(Past(self.tonight, row))
+        if len(now.turns) < FEWEST_TURNS:
+            words = (
+                f"{len(now.turns)} turns are too few to tell a change from chance ({FEWEST_TURNS} are needed)"
+            )
+            return Finding(self.key, Status.UNUSABLE, words, row=row)
+        alike = [Point(past) for past in valid if not other_things(past.row, row)]
+        points = self._not_forgotten(alike)
+        # A night that was named, or accepted, is a baseline alone: the confirmation is against its artefact.
+        fewest = 1 if self._named or len(points) < len(alike) else FEWEST_NIGHTS
+        if len(points) < fewest or sum(len(point.turns) for point in points) < FEWEST_TURNS:
+            return self._without_baseline(row, valid, points, fewest)
+        start = 0
+        return self._told(judgement(now, points, start, self.gate.nights, self.gate.factor), row)
 
+    @property
+    def _named(self) -> bool:
+        return self.baseline.choice.named
 
-def _of_latency(key: Key, row: Row, earlier: Sequence[Row], gate: Gate) -> Finding:
-    comparable = [
-        old for old in earlier if old.state == "measured" and not incomparable(old.context, row.context)
-    ]
-    # A night that was no measurement is no baseline either.
-    baseline = [old for old in comparable if old.verdict != "invalid"][-gate.nights :]
-    if len(baseline) < FEWEST_NIGHTS:
-        words = f"{len(baseline)} comparable nights before, {FEWEST_NIGHTS} are needed"
-        return Finding(key, Status.UNJUDGED, words, row=row)
-    if row.verdict == "invalid":
-        return Finding(key, Status.UNJUDGED, "; ".join(row.reasons), row=row)
-    now, nights = _medians(row), [_medians(old) for old in baseline]
-    pooled = [value for night in nights for value in night]
-    if min(len(now), len(pooled)) < FEWEST_TURNS:
-        words = f"{len(now)} turns are too few to tell a change from chance"
-        return Finding(key, Status.UNJUDGED, words, row=row)
-    centre, usual = median(now), [median(night) for night in nights]
-    ratio = centre / median(usual)
-    words = f"{ratio:.2f}× the median of {len(nights)} nights"
-    status = Status.SAME
-    if mann_whitney(pooled, now) < SIGNIFICANT_P:
-        factor = max(gate.factor, 1 + NIGHT_DEVIATIONS * _deviation(usual))
-        if ratio >= factor:
-            status = Status.SLOWER
-        elif ratio <= 1 / factor:
-            status = Status.FASTER
-    return Finding(key, status, words, ratio, row, baseline[-1])
+    def _not_forgotten(self, points: list[Point]) -> list[Point]:
+        """Without the nights before ``since`` whose level is another one than the first one after it."""
+        since = self.baseline.choice.since
+        if since is None:
+            return points
+        after = [point for point in points if point.past.night.started_at >= since]
+        if not after:
+            return []
+        level = median(point.centre for point in after[: self.gate.nights])
+        inside = (level / self.gate.factor, level * self.gate.factor)
+        return [point for point in points if point in after or inside[0] < point.centre < inside[1]]
 
+    def _without_baseline(
+        self, row: Row, valid: Sequence[Past], points: Sequence[Point], fewest: int
+    ) -> Finding:
+        others = [reasons for past in valid if (reasons := other_things(past.row, row))]
+        if others and len(others) + len(points) >= fewest:
+            words = f"can't be compared with {len(others)} of the nights before: {', '.join(others[-1])}"
+            return Finding(self.key, Status.INCOMPARABLE, words, row=row, since=self._now)
+        since = self.baseline.choice.since
+        words = f"{len(points)} comparable night{'' if len(points) == 1 else 's'} before, {fewest} are needed"
+        if since and not points:
+            words = f"no night since {since:%Y-%m-%d}, before which everything is accepted"
+        return Finding(self.key, Status.UNJUDGED, words, row=row)
 
-def _deviation(values: Sequence[float]) -> float:
-    """Relative standard deviation, from the median absolute deviation: one odd night does not count."""
-    centre = median(values)
-    return MAD_TO_DEVIATION * median(abs(value - centre) for value in values) / centre
-
-
-def _medians(row: Row) -> list[float]:
-    return turn_medians(split(row.samples_ns, row.turns))
-
-
-def confirmed(finding: Finding, again: Comparison) -> Finding:
-    """A suspicion after it was measured again, in turns with the old artefact.
-
-    Args:
-        again: the new artefact against the old one.
-    """
-    words = f"{finding.words}; measured again beside the old artefact: {again.ratio:.2f}×"
-    status = Status.SLOWER if again.word == "slower" else Status.UNCONFIRMED
-    return Finding(finding.key, status, words, finding.ratio, finding.row, finding.baseline)
-
-
-def exit_code(findings: Sequence[Finding]) -> int:
-    """0 nothing got worse, 1 something did, 3 something (or everything) was not measured."""
-    if any(finding.status in REGRESSIONS for finding in findings):
-        return 1
-    measured = [f for f in findings if f.status not in FAILURES and f.status != Status.NOT_APPLICABLE]
-    return 0 if measured and not any(finding.status in FAILURES for finding in findings) else 3
+    def _told(self, found: Judgement, row: Row) -> Finding:
+        count = len(found.baseline)
+        words = f"{found.ratio:.2f}× the median of {count} night{'' if count == 1 else 's'}"
+        if found.began:
+            words += f" before {found.began}"
+        status = {"same": Status.SAME, "faster": Status.FASTER, "slower": Status.SUSPECT}[found.word]
+        return Finding(
+            self.key,
+            status,
+            words,
+            found.ratio,
+            row,
+            tuple(point.past.row for point in found.baseline),
+            found.needed,
+            None if status is Status.SAME else found.began or self._now,
+        )

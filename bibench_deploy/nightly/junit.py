@@ -1,69 +1,91 @@
 """A night as JUnit XML: the format that every CI system shows.
 
-One test suite a device, one test case a job. A regression is a *failure*, what could not be measured an *error*, a
-job that an engine can't do (or that has no baseline yet) is *skipped*.
+One test suite a device, one test case a job. A regression is a *failure*, what could not be measured or judged an
+*error*, a job that an engine can't do (or that has no baseline yet) is *skipped*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from xml.etree import ElementTree
 
-from .gate import FAILURES, REGRESSIONS, Finding, Status
+from .document import NightReport, Told
+from .finding import Status
+from .telling import headline, sentence
 
 SKIPPED = frozenset({Status.NOT_APPLICABLE, Status.NEW, Status.UNJUDGED})
 #: What XML 1.0 can't hold at all, not even escaped.
-_FORBIDDEN = {code: "�" for code in range(32) if code not in (9, 10, 13)} | {0xFFFE: "�", 0xFFFF: "�"}
+_FORBIDDEN = {
+    **{code: "�" for code in (*range(32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
+}
 
 
-def junit(findings: Sequence[Finding], name: str = "bibench-deploy nightly") -> bytes:
+def junit(report: NightReport) -> bytes:
     """The document, UTF-8."""
-    root = ElementTree.Element("testsuites", {"name": _clean(name), **_counts(findings)})
-    for device in dict.fromkeys(finding.key[0] for finding in findings):
-        of_device = [finding for finding in findings if finding.key[0] == device]
-        suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(device), **_counts(of_device)})
-        for finding in of_device:
-            _case(suite, finding)
+    name = _clean(f"{report.plan} {report.night}")
+    began = report.started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    root = ElementTree.Element("testsuites", {"name": name, **_counts(report.findings)})
+    for device in dict.fromkeys(told.device for told in report.findings):
+        of_device = [told for told in report.findings if told.device == device]
+        facts = {"name": _clean(device), "timestamp": began, **_counts(of_device)}
+        suite = ElementTree.SubElement(root, "testsuite", facts)
+        for told in of_device:
+            _case(suite, told)
+    if not report.findings:
+        _nothing(root, report, began)
     ElementTree.indent(root)
     document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
 
 
-def _case(suite: ElementTree.Element, finding: Finding) -> None:
-    device, engine, model, variant, threads, cpus = finding.key
-    row = finding.row
-    seconds = sum(row.samples_ns) / 1e9 if row is not None else 0.0
-    job = f"{variant}, {engine}, {threads} thread{'s' if threads > 1 else ''}" + (f", {cpus}" if cpus else "")
+def _nothing(root: ElementTree.Element, report: NightReport, began: str) -> None:
+    """A file without a test case is a pass for most readers; a night without a job is none."""
+    root.attrib |= {"tests": "1", "errors": "1"}
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "plan", "timestamp": began, **counts})
+    case = ElementTree.SubElement(suite, "testcase", {"classname": "plan", "name": "jobs", "time": "0.000"})
+    words = {"message": headline(report), "type": Status.MISSING.value}
+    ElementTree.SubElement(case, "error", words).text = headline(report)
+
+
+def _case(suite: ElementTree.Element, told: Told) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        {"classname": _clean(f"{device}.{model}"), "name": _clean(job), "time": f"{seconds:.3f}"},
+        {
+            # A dot is a level to most readers: a device's own would make one.
+            "classname": _clean(f"{told.device.replace('.', '_')}.{told.model.replace('.', '_')}"),
+            "name": _clean(f"{told.variant}, {told.how}"),
+            "time": f"{told.measured_s:.3f}",
+        },
     )
-    kind = _kind(finding.status)
+    kind = _kind(told)
     if kind is not None:
-        attributes = {"message": _clean(finding.words)}
+        attributes = {"message": _clean(told.words)}
         if kind != "skipped":
-            attributes["type"] = finding.status.value
-        ElementTree.SubElement(case, kind, attributes).text = _clean(f"{finding.name}: {finding.words}")
-    elif finding.words:
-        ElementTree.SubElement(case, "system-out").text = _clean(finding.words)
+            attributes |= {"message": _clean(sentence(told)), "type": told.status.value}
+        ElementTree.SubElement(case, kind, attributes).text = _clean(f"{sentence(told)}: {told.words}")
+    elif told.words:
+        ElementTree.SubElement(case, "system-out").text = _clean(told.words)
 
 
-def _kind(status: Status) -> str | None:
-    if status in REGRESSIONS:
+def _kind(told: Told) -> str | None:
+    if told.kind == "regression":
         return "failure"
-    if status in FAILURES:
+    if told.kind == "infrastructure":
         return "error"
-    return "skipped" if status in SKIPPED else None
+    return "skipped" if told.status in SKIPPED else None
 
 
-def _counts(findings: Sequence[Finding]) -> dict[str, str]:
-    kinds = [_kind(finding.status) for finding in findings]
+def _counts(findings: Sequence[Told]) -> dict[str, str]:
+    kinds = [_kind(told) for told in findings]
     return {
         "tests": str(len(kinds)),
         "failures": str(kinds.count("failure")),
         "errors": str(kinds.count("error")),
         "skipped": str(kinds.count("skipped")),
+        "time": f"{sum(told.measured_s for told in findings):.3f}",
     }
 
 

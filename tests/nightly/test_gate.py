@@ -2,65 +2,159 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bibench_deploy.nightly.gate import Finding, Gate, Status, confirmed, exit_code, judge, key_of
-from bibench_deploy.nightly.junit import junit
+from bibench_deploy.nightly.finding import Began, Finding, Status, Unmeasured, Why, exit_code, key_of
+from bibench_deploy.nightly.gate import Gate, judge
 from bibench_deploy.results import Row
-from bibench_deploy.runners.compare import Comparison, compare
 from bibench_deploy.runners.context import RunContext
-from bibench_deploy.runners.statistics import split
-from support.rows import MS, make_row
+from support.nights import FIRST, found, night_of, of_rows, row, rows
+from support.rows import MS
 
-FIRST = datetime(2026, 11, 1, 2, tzinfo=UTC)
-TURNS, RUNS = 10, 12
-
-
-def night(number: int, median_ms: float = 10, noise: float = 0.005, **facts: Any) -> Row:
-    """A row of one night; turns differ by the noise, and so do nights."""
-    random = np.random.default_rng(number)
-    state = random.normal(1, noise)
-    turns = [
-        median_ms * MS * state * random.normal(1, noise) * random.normal(1, noise, RUNS) for _ in range(TURNS)
-    ]
-    return make_row(
-        measured_at=FIRST + timedelta(days=number),
-        samples_ns=[int(value) for turn in turns for value in turn],
-        turns=[RUNS] * TURNS,
-        verdict="stable",
-        **facts,
-    )
-
-
-HISTORY = [night(number) for number in range(8)]
+HISTORY = rows([10] * 8)
 KEY = key_of(HISTORY[0])
+TONIGHT = 8
 
 
-def found(tonight: Row, history: list[Row] | None = None, gate: Gate | None = None) -> Finding:
-    (finding,) = judge([KEY], [tonight], HISTORY if history is None else history, gate or Gate(), {})
-    return finding
+# --- latency ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("median_ms", "status"),
-    [(10, Status.SAME), (10.2, Status.SAME), (11, Status.SLOWER), (9, Status.FASTER), (30, Status.SLOWER)],
+    [
+        (10, Status.SAME),
+        (10.2, Status.SAME),
+        (11, Status.SUSPECT),
+        (9, Status.FASTER),
+        (30, Status.SUSPECT),
+    ],
 )
 def test_latency(median_ms: float, status: Status) -> None:
-    finding = found(night(20, median_ms))
+    finding = found(row(TONIGHT, median_ms), HISTORY)
     assert finding.status == status
     assert finding.ratio == pytest.approx(median_ms / 10, rel=0.02)
-    assert finding.baseline == HISTORY[-1]
+    assert finding.baseline == tuple(HISTORY[-7:])
 
 
 def test_nights_that_differ_among_themselves_allow_as_much_to_this_one() -> None:
-    restless = [night(number, 10 if number % 2 else 11.5) for number in range(8)]
-    assert found(night(20, 11.4), restless).status == Status.SAME
-    assert found(night(20, 20), restless).status == Status.SLOWER
+    restless = rows([10, 11.5] * 4)
+    assert found(row(TONIGHT, 11.4), restless).status == Status.SAME
+    assert found(row(TONIGHT, 20), restless).status == Status.SUSPECT
+
+
+def test_one_odd_night_neither_hides_a_regression_nor_makes_one() -> None:
+    odd = rows([10, 10, 10, 17, 10, 10, 10, 10])
+    assert found(row(TONIGHT, 10), odd).status == Status.SAME
+    assert found(row(TONIGHT, 11), odd).status == Status.SUSPECT
+
+
+def test_a_second_step_on_top_of_a_known_one() -> None:
+    history = rows([10] * 10 + [11] * 3 + [13])
+    finding = found(history[-1], history[:-1])
+    assert finding.status == Status.SUSPECT
+    assert finding.ratio == pytest.approx(1.3, rel=0.02)
+
+
+def test_back_from_a_slow_level_is_no_news_and_back_from_a_fast_one_is() -> None:
+    assert found(row(14, 10), rows([10] * 10 + [12] * 4)).status == Status.SAME
+    assert found(row(14, 10), rows([10] * 10 + [8] * 4)).status == Status.SUSPECT
+
+
+def test_an_improvement_is_told_and_is_the_usual_soon() -> None:
+    history = rows([10] * 10 + [8] * 6)
+    told = [found(history[n], history[:n]) for n in range(10, 16)]
+    assert told[0].status == Status.FASTER
+    assert told[0].since == Began(night_of(10).name, night_of(10).commit)
+    assert told[-1].status == Status.SAME
+
+
+def test_another_artefact_in_the_history_is_the_same_job() -> None:
+    mixed = [old.model_copy(update={"sha256": f"{n:064x}"}) for n, old in enumerate(HISTORY)]
+    assert found(row(TONIGHT, 11), mixed).status == Status.SUSPECT
+    assert found(row(TONIGHT, 10), mixed).status == Status.SAME
+
+
+def test_other_jobs_nights_and_names_are_no_baseline() -> None:
+    others = [row(n, 5, threads=2) for n in range(8)] + [
+        row(n, 5, session="other/2026-11-01") for n in range(8)
+    ]
+    assert found(row(TONIGHT), others).status == Status.NEW
+    assert found(row(TONIGHT), [*HISTORY, *others]).status == Status.SAME
+
+
+# --- what makes a night no baseline, or unusable ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "tonight", "words"),
+    [
+        ({"governor": "powersave"}, {"governor": "performance"}, "other governor"),
+        ({"clock_mhz_during": {0: 1500.0}}, {"clock_mhz_during": {0: 1200.0}}, "other clock"),
+        ({"abi": "armv7l"}, {"abi": "aarch64"}, "other ABI"),
+    ],
+)
+def test_a_device_under_other_conditions_is_said_and_is_no_pass(
+    before: dict[str, Any], tonight: dict[str, Any], words: str
+) -> None:
+    earlier = [row(n, 20, context=RunContext(**before)) for n in range(8)]
+    finding = found(row(TONIGHT, context=RunContext(**tonight)), earlier)
+    assert finding.status == Status.INCOMPARABLE
+    assert words in finding.words
+    assert exit_code([finding.status]) == 3
+
+
+def test_after_three_nights_under_the_new_conditions_they_are_a_baseline() -> None:
+    slow, fast = RunContext(governor="powersave"), RunContext(governor="performance")
+    earlier = [row(n, 20, context=slow) for n in range(8)] + [row(n, 10, context=fast) for n in range(8, 11)]
+    assert found(row(11, 10, context=fast), earlier[:-1]).status == Status.INCOMPARABLE
+    assert found(row(11, 10, context=fast), earlier).status == Status.SAME
+    assert found(row(11, 12, context=fast), earlier).status == Status.SUSPECT
+
+
+def test_conditions_that_are_unknown_are_no_reason() -> None:
+    assert found(row(TONIGHT, context=RunContext(governor="performance")), HISTORY).status == Status.SAME
+
+
+def test_too_few_nights() -> None:
+    assert found(row(TONIGHT), []).status == Status.NEW
+    assert found(row(TONIGHT, 30), HISTORY[:2]).status == Status.UNJUDGED
+    assert found(row(TONIGHT, 30), HISTORY[:3]).status == Status.SUSPECT
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"verdict": "invalid", "reasons": ["5 runs are too few"]},
+        {"samples_ns": [30 * MS] * 6, "turns": [1] * 6},
+    ],
+)
+def test_what_is_no_measurement_tonight_is_no_pass(facts: dict[str, Any]) -> None:
+    finding = found(row(TONIGHT, 30, **facts), HISTORY)
+    assert finding.status == Status.UNUSABLE
+    assert "too few" in finding.words
+    assert exit_code([finding.status]) == 3
+
+
+def test_nights_that_were_invalid_do_not_count_and_unstable_ones_do() -> None:
+    invalid = rows([10] * 8, verdict="invalid")
+    assert found(row(TONIGHT), invalid).status == Status.NEW
+    unstable = rows([10] * 8, verdict="unstable")
+    assert found(row(TONIGHT, 11, verdict="unstable"), unstable).status == Status.SUSPECT
+
+
+def test_a_night_that_has_a_job_twice_has_the_later_row() -> None:
+    early = row(TONIGHT, 20, seed=1, measured_at=night_of(TONIGHT).started_at)
+    late = row(TONIGHT, 10)
+    (finding,) = judge([KEY], night_of(TONIGHT), [late, early], of_rows(HISTORY), Gate(), {})
+    assert (finding.status, finding.row) == (Status.SAME, late)
+
+
+# --- what needs no statistics -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -68,45 +162,161 @@ def test_nights_that_differ_among_themselves_allow_as_much_to_this_one() -> None
     [
         ({"size_bytes": 1_005_000}, Status.SAME),
         ({"size_bytes": 1_020_000}, Status.LARGER),
+        ({"size_bytes": 900_000}, Status.SAME),
         ({"binary_ops": 18}, Status.FLOAT),
+        ({"binary_ops": 20}, Status.SAME),
         ({"verified": False}, Status.OTHERWISE),
         ({"verified_on_device": False}, Status.OTHERWISE),
-        ({"context": RunContext(governor="powersave")}, Status.SAME),  # the others' governor is unknown
+        ({"changes": ["padding"]}, Status.OTHERWISE),
+        (
+            {"state": "not_applicable", "reasons": ["one thread only"], "samples_ns": [], "turns": []},
+            Status.LOST,
+        ),
     ],
 )
 def test_what_needs_no_statistics(facts: dict[str, Any], status: Status) -> None:
-    assert found(night(20, **facts)).status == status
+    finding = found(row(TONIGHT, **facts), HISTORY)
+    assert finding.status == status
+    if status in (Status.LARGER, Status.FLOAT, Status.LOST):
+        assert finding.since == Began(night_of(TONIGHT).name, night_of(TONIGHT).commit)
+        assert finding.baseline == (HISTORY[-1],)
 
 
-def test_another_governor_is_no_baseline() -> None:
-    powersave = [night(n, 20, context=RunContext(governor="powersave")) for n in range(8)]
-    tonight = night(20, context=RunContext(governor="performance"))
-    finding = found(tonight, powersave)
-    assert finding.status == Status.UNJUDGED
-    assert "0 comparable nights" in finding.words
+def test_a_larger_artefact_stays_so_on_the_mornings_after() -> None:
+    history = rows([10] * 10) + [row(n, size_bytes=1_100_000) for n in range(10, 20)]
+    findings = [found(history[n], history[:n]) for n in range(10, 20)]
+    assert [finding.status for finding in findings] == [Status.LARGER] * 7 + [Status.SAME] * 3
+    assert {finding.since for finding in findings[:7]} == {Began(night_of(10).name, night_of(10).commit)}
+    assert {finding.ratio for finding in findings[:7]} == {1.1}
 
 
-def test_too_few_nights_too_few_turns_an_invalid_night() -> None:
-    assert found(night(20), []).status == Status.NEW
-    assert found(night(20), HISTORY[:2]).status == Status.UNJUDGED
-    short = night(20).model_copy(update={"samples_ns": [30 * MS] * 6, "turns": [1] * 6})
-    assert found(short).status == Status.UNJUDGED
-    invalid = night(20, 30).model_copy(update={"verdict": "invalid", "reasons": ["too few"]})
-    assert found(invalid).status == Status.UNJUDGED
+def test_what_an_engine_never_could_do_is_no_regression() -> None:
+    never: dict[str, Any] = {"state": "not_applicable", "reasons": ["no"], "samples_ns": [], "turns": []}
+    history = rows([10] * 8, **never)
+    assert found(row(TONIGHT, **never), history).status == Status.NOT_APPLICABLE
+    assert found(row(TONIGHT), history).status == Status.NEW
 
 
-def test_what_was_not_measured_is_missing_and_says_why() -> None:
-    (finding,) = judge([KEY], [], HISTORY, Gate(), {KEY: "rpi4 was quarantined"})
-    assert (finding.status, finding.words) == (Status.MISSING, "rpi4 was quarantined")
+# --- what has no row --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("word", "status"),
-    [("slower", Status.SLOWER), ("same", Status.UNCONFIRMED), ("unknown", Status.UNCONFIRMED)],
+    ("unmeasured", "known", "status", "words"),
+    [
+        (None, True, Status.MISSING, "was not measured"),
+        (
+            Unmeasured(Why.INFRASTRUCTURE, "rpi4 was quarantined"),
+            True,
+            Status.MISSING,
+            "rpi4 was quarantined",
+        ),
+        (Unmeasured(Why.CONVERSION, "MLIR aborted"), True, Status.UNCONVERTED, "MLIR aborted"),
+        (Unmeasured(Why.OTHERWISE, "argmax differs"), True, Status.OTHERWISE, "argmax differs"),
+        (Unmeasured(Why.REFUSED, "a run-time factor"), False, Status.NOT_APPLICABLE, "a run-time factor"),
+        (Unmeasured(Why.REFUSED, "a run-time factor"), True, Status.LOST, "a run-time factor"),
+    ],
 )
-def test_no_alarm_without_confirmation(word: Any, status: Status) -> None:
-    suspicion = found(night(20, 11))
-    assert confirmed(suspicion, Comparison(word, 1.08, None, 0.0001)).status == status
+def test_what_has_no_row_says_why(
+    unmeasured: Unmeasured | None, known: bool, status: Status, words: str
+) -> None:
+    why = {KEY: unmeasured} if unmeasured else {}
+    before = of_rows(HISTORY if known else [])
+    (finding,) = judge([KEY], night_of(TONIGHT), [], before, Gate(), why)
+    assert finding.status == status
+    assert words in finding.words
+
+
+@pytest.mark.parametrize("why", list(Why))
+def test_why_a_job_has_no_row_goes_through_a_store(why: Why) -> None:
+    unmeasured = Unmeasured(why, "rpi4: broken: badly")
+    assert Unmeasured.parse(unmeasured.said) == unmeasured
+    assert Unmeasured.parse("ssh: broken") == Unmeasured(Why.INFRASTRUCTURE, "ssh: broken")
+
+
+# --- accepted ---------------------------------------------------------------------------------------
+
+
+def test_since_accepts_what_had_changed_and_keeps_the_nights_of_what_had_not() -> None:
+    slower, same = rows([10] * 10 + [11] * 2), rows([10] * 12, threads=2)
+    since = night_of(10).started_at
+    assert found(row(12, 11), slower).status == Status.SUSPECT
+    assert found(row(12, 11), slower, since=since).status == Status.SAME
+    assert found(row(12, 12.5), slower, since=since).status == Status.SUSPECT
+    kept = found(row(12, 10, threads=2), same, since=since)
+    assert (kept.status, len(kept.baseline)) == (Status.SAME, 7)
+
+
+def test_since_accepts_sizes() -> None:
+    history = rows([10] * 10) + [row(10, size_bytes=1_100_000)]
+    tonight = row(11, size_bytes=1_100_000)
+    assert found(tonight, history).status == Status.LARGER
+    assert found(tonight, history, since=night_of(10).started_at).status == Status.SAME
+
+
+def test_the_first_night_of_all_that_is_accepted_says_so() -> None:
+    finding = found(row(TONIGHT, 11), HISTORY, since=night_of(TONIGHT).started_at)
+    assert finding.status == Status.UNJUDGED
+    assert "accepted" in finding.words
+
+
+def test_a_night_by_name_and_the_nights_of_a_commit() -> None:
+    history = rows([10] * 4 + [12] * 6)
+    by_name = found(row(10, 12), history, choice=f"night:{night_of(2).name}")
+    assert (by_name.status, by_name.baseline) == (Status.SUSPECT, (history[2],))
+    by_commit = found(row(10, 12), history, choice=f"commit:{night_of(3).commit}")
+    assert (by_commit.status, by_commit.baseline) == (Status.SUSPECT, (history[3],))
+
+
+# --- properties -------------------------------------------------------------------------------------
+
+levels = st.lists(st.floats(5, 20), min_size=1, max_size=12)
+PROPERTY = settings(max_examples=60, deadline=None)
+
+
+def scaled(old: Row, factor: float) -> Row:
+    return old.model_copy(update={"samples_ns": [max(1, round(run * factor)) for run in old.samples_ns]})
+
+
+@PROPERTY
+@given(levels, st.floats(5, 25), st.sampled_from([1 / 8, 4.0, 1024.0]))
+def test_the_unit_of_time_does_not_matter(medians: list[float], tonight: float, unit: float) -> None:
+    history, last = rows(medians), row(len(medians), tonight)
+    plain = found(last, history)
+    other = found(scaled(last, unit), [scaled(old, unit) for old in history])
+    assert (other.status, len(other.baseline), other.since) == (
+        plain.status,
+        len(plain.baseline),
+        plain.since,
+    )
+    assert other.ratio == pytest.approx(plain.ratio)
+
+
+@PROPERTY
+@given(levels, st.floats(5, 25), st.floats(1, 3))
+def test_slower_never_turns_an_alarm_into_a_pass(medians: list[float], tonight: float, factor: float) -> None:
+    history, last = rows(medians, noise=0.02), row(len(medians), tonight, noise=0.02)
+    if found(last, history).status is Status.SUSPECT:
+        assert found(scaled(last, factor), history).status is Status.SUSPECT
+
+
+@PROPERTY
+@given(levels, st.floats(5, 25), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(medians: list[float], tonight: float, random: Any) -> None:
+    history, last = rows(medians), row(len(medians), tonight)
+    shuffled = list(history)
+    random.shuffle(shuffled)
+    assert found(last, shuffled) == found(last, history)
+
+
+@PROPERTY
+@given(st.lists(st.sampled_from(list(Status)), max_size=12))
+def test_what_got_worse_or_was_not_measured_is_never_a_pass(statuses: list[Status]) -> None:
+    code = exit_code(statuses)
+    assert exit_code([*statuses, Status.SLOWER]) == 1
+    assert exit_code([*statuses, Status.MISSING]) in (1, 3)
+    assert code in (0, 1, 3)
+    if code == 0:
+        assert set(statuses) & {Status.SAME, Status.FASTER, Status.NEW, Status.UNJUDGED, Status.UNCONFIRMED}
 
 
 @pytest.mark.parametrize(
@@ -117,66 +327,32 @@ def test_no_alarm_without_confirmation(word: Any, status: Status) -> None:
         ([Status.LARGER], 1),
         ([Status.FLOAT], 1),
         ([Status.OTHERWISE], 1),
+        ([Status.UNCONVERTED], 1),
+        ([Status.SAME, Status.LOST], 1),
         ([Status.SAME, Status.MISSING], 3),
+        ([Status.SAME, Status.SUSPECT], 3),
+        ([Status.SAME, Status.DEVICE_SLOWER], 3),
+        ([Status.SAME, Status.INCOMPARABLE], 3),
+        ([Status.SAME, Status.UNUSABLE], 3),
         ([Status.NOT_APPLICABLE], 3),  # nothing measured is never a pass
         ([], 3),
     ],
 )
 def test_the_exit_code(statuses: list[Status], code: int) -> None:
-    assert exit_code([Finding(KEY, status, "") for status in statuses]) == code
+    assert exit_code(statuses) == code
 
 
-def again(a: Row, b: Row) -> Comparison:
-    return compare(split(a.samples_ns, a.turns), split(b.samples_ns, b.turns))
-
-
-def test_fifty_nights_in_which_nothing_changed_raise_no_alarm() -> None:
-    """Nights and turns of 2 % noise each; measured again, old and new share a night."""
-    nights = [night(1000 + number, noise=0.02) for number in range(57)]
-    findings = [found(nights[n], nights[n - 7 : n]) for n in range(7, 57)]
-    suspicions = [finding for finding in findings if finding.status == Status.SLOWER]
-    assert len(suspicions) <= 2
-    alarms = [
-        confirmed(finding, again(night(5000 + n, noise=0.005), night(6000 + n, noise=0.005)))
-        for n, finding in enumerate(suspicions)
+def test_every_expected_job_has_one_finding_in_order() -> None:
+    other = (KEY[0], KEY[1], "another", *KEY[3:])
+    findings = judge([other, KEY, other], night_of(TONIGHT), [row(TONIGHT)], of_rows(HISTORY), Gate(), {})
+    assert [(finding.key, finding.status) for finding in findings] == [
+        (other, Status.MISSING),
+        (KEY, Status.SAME),
     ]
-    assert [alarm.status for alarm in alarms] == [Status.UNCONFIRMED] * len(suspicions)
 
 
-def test_ten_per_cent_are_found_in_noise_of_two() -> None:
-    nights = [night(2000 + number, noise=0.02) for number in range(7)]
-    statuses = [found(night(3000 + n, 11, noise=0.02), nights).status for n in range(20)]
-    assert statuses.count(Status.SLOWER) >= 19
-
-
-# --- JUnit ------------------------------------------------------------------------------------------
-
-
-def test_junit_says_what_failed_what_could_not_be_measured_and_what_was_skipped() -> None:
-    findings = [
-        Finding(KEY, Status.SAME, "1.00×", 1.0, HISTORY[0]),
-        Finding(("rpi4", *KEY[1:]), Status.SLOWER, "1.10×", 1.1, HISTORY[0]),
-        Finding(("rpi4", *KEY[1:]), Status.MISSING, "unreachable"),
-        Finding(("rpi4", *KEY[1:]), Status.NEW, "first"),
-    ]
-    root = ElementTree.fromstring(junit(findings))
-    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "4",
-        "failures": "1",
-        "errors": "1",
-        "skipped": "1",
-    }
-    assert [suite.get("name") for suite in root] == ["local", "rpi4"]
-    failure = root.find("testsuite/testcase/failure")
-    assert failure is not None
-    assert (failure.get("type"), failure.get("message")) == ("slower", "1.10×")
-
-
-def test_junit_holds_any_text() -> None:
-    nasty = Finding(
-        ("a\x00<&\"'", *KEY[1:]),
-        Status.MISSING,
-        "]]>\x1b[31m broken\nline \ud800".encode("utf-8", "replace").decode(),
-    )
-    root = ElementTree.fromstring(junit([nasty]))
-    assert root[0].get("name") == "a�<&\"'"
+def test_began_names_night_and_commit() -> None:
+    assert str(Began("2026-11-20", "a1b2c3d4e5")) == "2026-11-20 (a1b2c3d)"
+    assert str(Began("2026-11-20", None)) == "2026-11-20"
+    assert Finding(KEY, Status.SAME, "").since is None
+    assert night_of(3).started_at == FIRST + timedelta(days=3)
