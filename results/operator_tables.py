@@ -40,7 +40,8 @@ def _show(row: Row, console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     table.add_column("operator")
-    for name in ("µs", "share", "GMAC/s", "of ceiling"):
+    predicted = next((o.predicted_gmacs for o in row.operators if o.predicted_gmacs), None)
+    for name in ("µs", "share", "GMAC/s", "of ceiling", *(["of predicted"] if predicted else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for operator, share in zip(row.operators, shares(row.operators), strict=True):
         table.add_row(
@@ -49,7 +50,8 @@ def _show(row: Row, console: Console) -> None:
             f"{operator.median_ns / NS_PER_US:.1f}",
             f"{100 * share:.1f} %",
             f"{operator.gmacs:.1f}" if operator.gmacs else "",
-            f"{100 * operator.of_ceiling:.0f} %" if operator.of_ceiling else "",
+            percent(operator.of_ceiling),
+            *([percent(operator.of_predicted)] if predicted else []),
         )
     console.print(table)
     for kind, loop in (("binary", "XOR, popcount, add"), ("float", "multiply-add")):
@@ -57,6 +59,14 @@ def _show(row: Row, console: Console) -> None:
         if ceilings:
             ceiling = f"{ceilings[0]:.0f} GMAC/s, a bare loop of {loop} measured between them"
             console.print(f"ceiling of {kind} layers: {ceiling}", soft_wrap=True, markup=False)
+    if predicted:
+        basis = "what the table of cores says of them, at the clocks that were seen"
+        console.print(f"predicted: {predicted:.0f} GMAC/s, {basis}", soft_wrap=True, markup=False)
+
+
+def percent(fraction: float | None) -> str:
+    """Whole percent; empty where it is not known."""
+    return "" if fraction is None else f"{100 * fraction:.0f} %"
 
 
 def operator_documents(operators: Iterable[Operator]) -> list[dict[str, Any]]:
@@ -73,6 +83,10 @@ def operator_documents(operators: Iterable[Operator]) -> list[dict[str, Any]]:
             "gmacs": operator.gmacs,
             "ceiling_gmacs": operator.ceiling_gmacs,
             "percent_of_ceiling": None if operator.of_ceiling is None else 100 * operator.of_ceiling,
+            "predicted_gmacs": operator.predicted_gmacs,
+            "percent_of_predicted": None if operator.of_predicted is None else 100 * operator.of_predicted,
+            "moved_bytes": operator.moved_bytes,
+            "read_gbs": operator.read_gbs,
         }
         for operator, share in zip(found, shares(found), strict=True)
     ]

@@ -28,6 +28,10 @@ class Operator(BaseModel):
         macs: multiply-accumulates of one run; of a binary layer in whole words, as they are executed.
         ceiling_gmacs: 10⁹ of them in a second that the used cores do in a bare loop, measured between the layers:
             XOR, popcount and add for binary ones, fused multiply-adds for float ones.
+        predicted_gmacs: the same of a binary layer, as it follows from the table of core types and the clocks that
+            were seen; None where either is not known.
+        moved_bytes: what it has to read and write at least: its weights, inputs and outputs, each once.
+        read_gbs: 10⁹ bytes in a second that the used cores read of memory that no cache holds, measured beside it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,6 +41,9 @@ class Operator(BaseModel):
     kind: Kind | None = None
     macs: Positive | None = None
     ceiling_gmacs: Positive | None = None
+    predicted_gmacs: Positive | None = None
+    moved_bytes: Positive | None = None
+    read_gbs: Positive | None = None
 
     @property
     def gmacs(self) -> float | None:
@@ -47,6 +54,16 @@ class Operator(BaseModel):
     def of_ceiling(self) -> float | None:
         """Its share of what the cores could do, as a fraction; above 1 only by noise."""
         return self.gmacs / self.ceiling_gmacs if self.gmacs and self.ceiling_gmacs else None
+
+    @property
+    def of_predicted(self) -> float | None:
+        """The same of what was predicted."""
+        return self.gmacs / self.predicted_gmacs if self.gmacs and self.predicted_gmacs else None
+
+    @property
+    def intensity(self) -> float | None:
+        """Multiply-accumulates for a byte that has to be moved."""
+        return self.macs / self.moved_bytes if self.macs and self.moved_bytes else None
 
 
 def shares(operators: Sequence[Operator]) -> list[float]:
@@ -87,4 +104,6 @@ def _operator(line: dict[str, Any]) -> Operator:
         kind=kind,
         macs=macs[kind] if kind else None,
         ceiling_gmacs=line.get("ceiling_gmacs") or None,
+        moved_bytes=line.get("bytes") or None,
+        read_gbs=line.get("read_gbs") or None,
     )

@@ -24,6 +24,7 @@ from bibench_deploy.runners.transport.base import Completed, Transport
 from bibench_deploy.runners.transport.retry import Backoff, Retry, retrying
 
 from .cache import DeviceCache
+from .ceiling import predicted_gmacs
 from .engine import Script
 from .facts import Cpu, DeviceFacts
 from .lease import Lease
@@ -230,6 +231,10 @@ class DeviceSession:
             DeviceError: as ``run``.
         """
         return probe(self._checked(), self.device.workdir, self._cores)
+
+    def predicted_gmacs(self, clock_mhz: Mapping[int, float], threads: int) -> float | None:
+        """What its cores can do at these clocks; see ``ceiling.predicted_gmacs``."""
+        return predicted_gmacs(self.facts, self._cores, clock_mhz, threads, self.cpus)
 
     def close(self) -> None:
         """Give the device back. A link that is gone is no error: the lease ends by itself then."""

@@ -14,7 +14,7 @@ from bibench_deploy.files import storage_error
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.executables import executable
 from bibench_deploy.runners.measure import Statistic
-from bibench_deploy.runners.operators import Operator
+from bibench_deploy.runners.operators import SECONDS, Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
@@ -148,9 +148,13 @@ class OnDevice:
         if not isinstance(engine, TellsOperators):
             return []
         step = f"timing layers with {threads} threads"
-        return engine.read_layers(
-            self.session.persistently(lambda: self._run(engine.layers(threads), self.files(), step))
-        )
+        script = watched(engine.layers(threads), SECONDS)
+        stdout, seen = split(self.session.persistently(lambda: self._run(script, self.files(), step)))
+        ceiling = {"predicted_gmacs": self.session.predicted_gmacs(seen.clock_mhz, threads)}
+        return [
+            operator.model_copy(update=ceiling) if operator.kind == "binary" else operator
+            for operator in engine.read_layers(stdout)
+        ]
 
     def _answers(self, check: CheckRows, threads: int, step: str) -> list[Batch] | None:
         own = self.engine.own_check(self.artefact.manifest)

@@ -269,3 +269,31 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     contents = store.read()
     assert [row.model for row in contents.rows] == ["a"]
     assert contents.damaged == ()
+
+
+def test_layers_and_cores_of_this_machine(converted: Path, tmp_path: Path) -> None:
+    """The native engine tells its layers and is pinned; the table of cores knows no x86-64 ones to predict from."""
+    core = str(max(os.sched_getaffinity(0)))
+    artefact = converted / "tiny.native.bbm"
+    options = ("--per-op", "--cpus", core, "--workspace", "w", *QUICK)
+    shown = bibench("profile", artefact, *options, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "layers of tiny bnn native, local, 1 thread" in shown.stdout
+    assert "a bare loop of XOR, popcount, add measured between them" in shown.stdout
+    done = bibench("profile", artefact, *options, "--json", "--threads", "2", cwd=tmp_path)
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["cpus"], row["cores"], row["context"]["affinity"]) == (core, 1, core)
+    assert row["oversubscribed"]
+    layers = {layer["kind"]: layer for layer in row["operators"]}
+    assert {"binary", "float"} <= set(layers)
+    assert all(layers[kind]["percent_of_ceiling"] > 0 for kind in ("binary", "float"))
+    assert all(layer["read_gbs"] > 0 for layer in layers.values())
+    assert sum(layer["share"] for layer in row["operators"]) == pytest.approx(1)
+
+
+def test_cores_that_are_not_there_are_wrong_usage(converted: Path, tmp_path: Path) -> None:
+    done = bibench(
+        "profile", converted / "tiny.native.bbm", "--cpus", "900", "--workspace", "w", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "--cpus: '900': there is no core 900" in " ".join(done.stderr.split())

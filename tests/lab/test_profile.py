@@ -145,3 +145,31 @@ def test_more_threads_than_cores_are_measured_and_said(lab: Lab, user: User) -> 
     assert done.returncode == 0, done.stderr
     assert [row["threads"] for row in user.stored()] == [16]
     assert "oversubscribed: 16 threads" in done.stderr
+
+
+def test_layers_on_chosen_cores_against_what_the_board_can_do(lab: Lab, user: User) -> None:
+    """A Cortex-A72 starts two 128-bit operations a cycle, and three make 128 multiply-accumulates."""
+    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    done = user.profile("rpi4", "--per-op", "--cpus", "0")
+    assert done.returncode == 0, done.stderr
+    assert "predicted: 128 GMAC/s" in done.stdout  # 256 / 3 of them at 1500 MHz
+    assert "of predicted" in done.stdout
+
+
+def test_conditions_while_it_ran_stand_in_the_row(lab: Lab, user: User) -> None:
+    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
+    done = user.profile("rpi4", "--json", "--per-op", "--cpus", "0", "--min-time", "1", threads="2")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    context = row["context"]
+    assert context["clock_mhz_during"] == {"0": 1500.0}
+    assert context["other_load"] >= 0
+    assert context["abi"] == "aarch64-linux-static"
+    assert context["page_faults_minor"] > 0
+    assert context["context_switches_voluntary"] is not None
+    assert context["temperature_c_before"] == {"cpu-thermal": 48.686}
+    assert (row["cpus"], row["cores"], context["affinity"], context["cpuset"]) == ("0", 1, "0", "0")
+    layers = [(layer["kind"], layer["predicted_gmacs"]) for layer in row["operators"]]
+    # The second thread has no core of its own.
+    assert ("binary", pytest.approx(128.0)) in layers
+    assert all((kind == "binary") == (predicted is not None) for kind, predicted in layers)
