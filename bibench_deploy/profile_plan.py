@@ -159,15 +159,7 @@ class Failed:
     error: BibenchError
 
 
-@dataclass(frozen=True)
-class Left:
-    """A device is done with; ``bug`` is what should not have happened."""
-
-    device: str
-    bug: BaseException | None = None
-
-
-Event = Said | Turned | Finished | Pushed | Failed | Left
+Event = Said | Turned | Finished | Pushed | Failed
 Emit = Callable[[Event], None]
 
 

@@ -6,9 +6,7 @@ the rows: a finished measurement is stored before anything else happens to it.
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +25,6 @@ from .profile_plan import (
     Event,
     Failed,
     Finished,
-    Left,
     Outcome,
     Place,
     Plan,
@@ -36,11 +33,8 @@ from .profile_plan import (
     Target,
     Turned,
 )
+from .side_by_side import Work, side_by_side
 from .sweep import Key, key_of
-
-#: After Ctrl-C a device's present step is waited for so long, s. A turn takes a second; what takes longer ends by
-#: itself on the device, which hears no more of us.
-LEAVE_S = 15.0
 
 
 def profile(
@@ -79,53 +73,12 @@ def profile(
     if len(targets) == 1:  # here: Ctrl-C reaches it at once, whatever it does
         _at(targets[0], plan, session, done, handle, stop)
         return outcome
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    for target in targets:
-        work = (target, plan, session, done, events.put, stop)
-        threading.Thread(target=_in_thread, args=work, name=target.name, daemon=True).start()
-    busy = {target.name for target in targets}
-    try:
-        while busy:
-            _handle_next(events, None, handle, busy)
-    except BaseException:
-        stop.set()
-        until = time.monotonic() + LEAVE_S
-        while busy and time.monotonic() < until:
-            _handle_next(events, until - time.monotonic(), handle, busy)
-        raise
+
+    def work(target: Target) -> Work[Event]:
+        return lambda emit: _at(target, plan, session, done, emit, stop)
+
+    side_by_side({target.name: work(target) for target in targets}, handle, stop)
     return outcome
-
-
-def _handle_next(
-    events: queue.SimpleQueue[Event], timeout_s: float | None, handle: Emit, busy: set[str]
-) -> None:
-    try:
-        event = events.get(timeout=timeout_s)
-    except queue.Empty:
-        return
-    if isinstance(event, Left):
-        busy.discard(event.device)
-        if event.bug is not None:
-            raise event.bug
-    handle(event)
-
-
-def _in_thread(
-    target: Target,
-    plan: Plan,
-    session: str,
-    done: Mapping[Key, Row],
-    emit: Emit,
-    stop: threading.Event,
-) -> None:
-    bug: BaseException | None = None
-    try:
-        _at(target, plan, session, done, emit, stop)
-    except Stopped:
-        bug = None
-    except BaseException as error:  # shown by the main thread, as any bug is
-        bug = error
-    emit(Left(target.name, bug))
 
 
 def _at(

@@ -1,0 +1,98 @@
+"""Which program of an engine a device runs, and copies of those that ran: ``WORKSPACE/programs/<sha256>``.
+
+An engine that was built anew is a suspect as a model is: only with the old program at hand can both be measured in
+turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from bibench_deploy.device_profiles import DeviceProfile
+from bibench_deploy.errors import BibenchError
+from bibench_deploy.files import make_folder, write_atomically
+from bibench_deploy.local_place import digest, local_program
+from bibench_deploy.runners.device.facts import DeviceFacts
+
+FOLDER = "programs"
+
+
+class HasPrograms(Protocol):
+    """What is needed of a ``DeviceEngine``."""
+
+    def programs(self, facts: DeviceFacts, device: str) -> Mapping[str, Path]:
+        """See ``DeviceEngine``."""
+        ...
+
+
+class Programs:
+    """The programs of a night.
+
+    Args:
+        workspace: where copies are kept.
+        engines: that devices can execute, by name.
+    """
+
+    def __init__(self, workspace: Path, engines: Mapping[str, HasPrograms]) -> None:
+        self._folder = workspace / FOLDER
+        self._engines = engines
+
+    def engine_id(self, engine: str, device: str, profile: DeviceProfile | None) -> str:
+        """What a device will execute: sha256 of the program, which is kept then, or "name version" of a library.
+
+        A program that can't be had now is "unknown": what measures will say why.
+
+        Args:
+            profile: the device's; None for this machine.
+
+        Raises:
+            OutputPathError, StorageError: the copy can't be kept.
+        """
+        try:
+            path = self._program(engine, device, profile)
+        except BibenchError:
+            return f"{engine} unknown"
+        if path is None:
+            return _library(engine)
+        sha256 = digest(path)
+        self._keep(path, sha256)
+        return sha256
+
+    def kept(self, sha256: str) -> Path | None:
+        """The copy of a program; None where there is none."""
+        path = self._folder / sha256
+        return path if path.is_file() and digest(path) == sha256 else None
+
+    def _program(self, engine: str, device: str, profile: DeviceProfile | None) -> Path | None:
+        if profile is None:
+            return local_program() if engine == "native" else None
+        # What the profile says stands for what a look at the device would: it decides the target alone.
+        android = "Android" in (profile.os or "")
+        facts = DeviceFacts(
+            system="Darwin" if "macOS" in (profile.os or "") else "Linux",
+            machine=profile.arch,
+            termux=android,
+        )
+        return self._engines[engine].programs(facts, device)["program"]
+
+    def _keep(self, path: Path, sha256: str) -> None:
+        copy = self._folder / sha256
+        if self.kept(sha256) is None:
+            make_folder(self._folder)
+            write_atomically(copy, path.read_bytes())
+            copy.chmod(0o755)
+
+
+@lru_cache(maxsize=16)
+def _library(engine: str) -> str:
+    """An engine that is a library of this process, or a command that the user gave."""
+    from bibench_deploy.converters.engine import load_engine
+
+    try:
+        versions = load_engine(engine).versions()
+    except BibenchError:  # what measures will say so
+        return f"{engine} unknown"
+    return " ".join([engine, *(f"{name}-{version}" for name, version in versions.items())])

@@ -1,0 +1,224 @@
+"""A plan becomes a night: what it means today, what is converted, and the night itself."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bibench_deploy.errors import InputError, MissingExtraError
+from bibench_deploy.results import Store
+from bibench_deploy.results.job import JobSpec
+from bibench_deploy.results.nights import Night, Progress, default_name, finish, nights, open_night
+from bibench_deploy.runners.providers import DeviceProvider
+from bibench_deploy.runners.timing import MeasureRule
+from bibench_deploy.runners.workspace import Artefact
+
+from .baseline import choose
+from .confirm import Confirming
+from .conversion import Converted, Task, convert_stale, find_artefact, prune, tasks
+from .document import NightReport
+from .events import Emit, Planned, Stage
+from .expansion import Board, Wanted, expand, find_boards, find_models
+from .finding import Key, Unmeasured, Why
+from .gate import Gate
+from .night import Expected, confirmed, distinct, findings, ill, measure, queue_of
+from .plan import Plan, plan_text, read_plan, workspace_of
+from .pools import Pool
+from .programs import HasPrograms, Programs
+from .worker import Opens, Patience, Shared
+
+FULL_PRECISION = "fp32"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a plan means today.
+
+    Attributes:
+        sha256: of the plan's text.
+        folder: the plan's.
+        boards: by name.
+        only: what the user has chosen of it.
+    """
+
+    plan: Plan
+    sha256: str
+    folder: Path
+    workspace: Path
+    wanted: tuple[Wanted, ...]
+    tasks: tuple[Task, ...]
+    boards: Mapping[str, Board]
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of a night beside the plan.
+
+    Attributes:
+        name: of the night; None for the present one.
+        commit: that is measured; None where it is unknown.
+        baseline: as ``baseline.choose`` takes it.
+    """
+
+    name: str | None = None
+    commit: str | None = None
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a night is done with.
+
+    Attributes:
+        pool: where models are converted.
+        engines: that devices can execute, by name.
+        opens: how a device is opened.
+        watch: told of every event.
+        warn: tells the user what he should know; from any thread.
+    """
+
+    store: Store
+    pool: Pool
+    engines: Mapping[str, HasPrograms]
+    opens: Callable[[Board], Opens]
+    watch: Emit
+    warn: Callable[[str], None]
+
+
+def prepare(path: Path, provider: DeviceProvider, only: Sequence[str] = ()) -> Prepared:
+    """What a plan means today. Nothing is converted, reserved or written.
+
+    Raises:
+        InputError: the plan is wrong; unknown devices; nothing is left to be done.
+        InfrastructureError: the lab can't be asked.
+    """
+    plan = read_plan(path)
+    folder = path.parent
+    models, boards = find_models(plan, folder), find_boards(plan, provider)
+    wanted = expand(plan, models, boards, only)
+    return Prepared(
+        plan,
+        hashlib.sha256(plan_text(path).encode()).hexdigest(),
+        folder,
+        workspace_of(plan, path),
+        wanted,
+        tasks(plan, models, folder, wanted),
+        {board.name: board for found in boards for board in found},
+        tuple(only),
+    )
+
+
+def run(prepared: Prepared, choices: Choices, means: Means) -> tuple[Night, NightReport]:
+    """One night, from wherever it was left to its report.
+
+    Raises:
+        InputError: no such baseline.
+        BibenchError: the store, the workspace or the pool failed.
+        KeyboardInterrupt: devices and claims were given back.
+    """
+    plan, store = prepared.plan, means.store
+    store.check()
+    now = datetime.now(UTC)
+    name = choices.name or _name_of_a_part(prepared.only, now)
+    night = open_night(store, plan.name, name, prepared.sha256, choices.commit, socket.gethostname(), now)
+    if night.progress is not Progress.FRESH and night.plan_sha256 != prepared.sha256:
+        means.warn(f"the plan was changed since the night {night.name} began (--night NAME begins another)")
+    if night.progress is Progress.COMPLETE:
+        means.watch(Stage(f"the night {night.name} is complete: this is its report"))
+        return night, NightReport.model_validate(night.report)
+    choice = choose(choices.baseline, nights(store, plan.name), night, plan.gate.since)
+    how = "continuing" if night.progress is Progress.CONTINUED else "beginning"
+    means.watch(Stage(f"{how} the night {night.name} of {plan.name}"))
+    converted = convert_stale(prepared.tasks, prepared.workspace, means.pool, lambda m: means.watch(Stage(m)))
+    programs = Programs(prepared.workspace, means.engines)
+    expected = distinct(list(_expected(prepared, converted, programs)))
+    opens = {entry.key[0]: means.opens(prepared.boards[entry.key[0]]) for entry in expected}
+    artefact_of = _artefacts(converted, prepared.workspace)
+    gate = Gate(plan.gate.nights, plan.gate.factor, plan.gate.larger)
+    with queue_of(store, night, prepared.workspace, means.warn) as queue:
+        queue.add(entry.spec for entry in expected if entry.spec is not None)
+        shared = Shared(queue, artefact_of, _rule(plan), night.session, _patience(plan, night))
+        means.watch(Planned(tuple(queue.jobs())))
+        measure(_with_jobs(opens, expected), shared, means.watch)
+        found = findings(night, expected, queue, store, choice, gate)
+        needs = Confirming(artefact_of, programs.kept, shared.rule, gate.factor, shared.patience, shared.stop)
+        found = confirmed(found, opens, needs, means.watch)
+        report = NightReport.of(night, found, ill(queue.devices()), choice.words, datetime.now(UTC))
+        night = finish(store, night, report.document(), report.finished_at)
+    prune(prepared.workspace, plan.keep_days)
+    return night, NightReport.model_validate(night.report)
+
+
+def _name_of_a_part(only: Iterable[str], now: datetime) -> str | None:
+    """A part of a plan is a night of its own: the whole is still to be measured. None for the whole."""
+    chosen = sorted(only)
+    if not chosen:
+        return None
+    return f"{default_name(now)}.only-{hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]}"
+
+
+def _expected(prepared: Prepared, converted: Converted, programs: Programs) -> Iterable[Expected]:
+    for job in prepared.wanted:
+        artefact = converted.artefact(job)
+        if artefact is None:
+            yield Expected(*_without_artefact(job, converted))
+            continue
+        manifest = artefact.manifest
+        device = prepared.boards[job.device].device
+        spec = JobSpec(
+            device=job.device,
+            engine=job.engine,
+            model=manifest.model,
+            variant=manifest.variant,
+            sha256=manifest.sha256,
+            engine_id=programs.engine_id(job.engine, job.device, device.profile if device else None),
+            threads=job.threads,
+            cpus=job.cpus,
+            unit=f"{job.model} on {job.cpus}" if job.cpus else str(job.model),
+        )
+        key = (job.device, job.engine, manifest.model, manifest.variant, job.threads, job.cpus)
+        yield Expected(key, spec)
+
+
+def _without_artefact(job: Wanted, converted: Converted) -> tuple[Key, None, Unmeasured]:
+    refused = converted.refused.get((job.model, job.engine))
+    variant = (
+        FULL_PRECISION if job.variant == FULL_PRECISION else (refused and refused.algorithm) or job.variant
+    )
+    key = (job.device, job.engine, job.model.stem, variant, job.threads, job.cpus)
+    if refused is not None:
+        return key, None, Unmeasured(Why.REFUSED, "; ".join(refused.reasons))
+    error = converted.failed.get((job.model, job.engine))
+    if error is None:
+        return key, None, Unmeasured(Why.CONVERSION, f"conversion gave no {job.variant} artefact")
+    found = Unmeasured.of(error)
+    wrong_model = isinstance(error, InputError) and not isinstance(error, MissingExtraError)
+    return key, None, Unmeasured(Why.CONVERSION, found.words) if wrong_model else found
+
+
+def _artefacts(converted: Converted, workspace: Path) -> Callable[[str], Artefact | None]:
+    now = {artefact.manifest.sha256: artefact for artefact in converted.artefacts.values()}
+    return lambda sha256: now.get(sha256) or find_artefact(workspace, sha256)
+
+
+def _with_jobs(opens: Mapping[str, Opens], expected: Sequence[Expected]) -> dict[str, Opens]:
+    busy = dict.fromkeys(entry.key[0] for entry in expected if entry.spec is not None)
+    return {device: opens[device] for device in busy}
+
+
+def _rule(plan: Plan) -> MeasureRule:
+    asked = plan.measure
+    return MeasureRule(
+        min_seconds=asked.min_time, max_seconds=asked.max_time, precision=asked.precision / 100
+    )
+
+
+def _patience(plan: Plan, night: Night) -> Patience:
+    retries, budget = plan.retries, plan.budget
+    ends = night.started_at + timedelta(seconds=budget.night) if budget.night is not None else None
+    return Patience(retries.attempts, retries.failures, retries.pause, ends, budget.device)

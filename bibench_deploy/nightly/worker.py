@@ -1,0 +1,329 @@
+"""One device in a night: it is opened, looked at, and measured unit by unit until nothing of it is left.
+
+What goes wrong is either the device's (it is given a pause, and left alone for the night after some failures) or a
+job's (it is tried again, and then is failed). A lease or a claim that was lost is nobody's failure.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from bibench_deploy.errors import (
+    BibenchError,
+    DeviceBusyError,
+    DeviceError,
+    DeviceUnfitError,
+    InputError,
+    RefusedError,
+    StepTimeoutError,
+)
+from bibench_deploy.profile_plan import Place
+from bibench_deploy.profiling import Measured, concerns_the_device, measured
+from bibench_deploy.results import Row
+from bibench_deploy.results.job import Claimed, State
+from bibench_deploy.results.queue import Queue
+from bibench_deploy.runners.device.lease import LeaseLostError
+from bibench_deploy.runners.device.stopping import Stopped
+from bibench_deploy.runners.measure import Job
+from bibench_deploy.runners.timing import MeasureRule, summarise
+from bibench_deploy.runners.workspace import Artefact
+
+from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Said, Turned
+from .finding import Unmeasured, Why
+
+#: Pause between two looks at jobs that another host is at, s.
+LOOK_S = 5.0
+
+Say = Callable[[str], None]
+
+
+class Opened(Place, Protocol):
+    """A device that is open, and ours."""
+
+    def with_program(self, engine: str, path: Path) -> Place:
+        """The same device, with another program of an engine."""
+        ...
+
+
+class Opens(Protocol):
+    """Opens a device for as long as a block runs; what makes it unusable is an error of opening it."""
+
+    def __call__(self, cpus: str | None, say: Say, stop: threading.Event) -> AbstractContextManager[Opened]:
+        """Open it.
+
+        Args:
+            cpus: cores that engines are pinned to; None for no pinning.
+            say: told what happens, in words.
+            stop: set when the command is to be ended.
+
+        Raises:
+            DeviceError: it can't be used; counts as a failure of the device.
+            InputError: the device has no such cores; concerns the jobs that ask for them.
+            Stopped: told to.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much is tried again; see ``plan.Retries``.
+
+    Attributes:
+        attempts: of a job.
+        failures: of a device in a night, until it is left alone.
+        pause_s: before a device that failed is tried again.
+        night_ends: when nothing more is begun; None for no limit.
+        device_s: of measuring on a device, after which nothing more is begun there; None for no limit.
+    """
+
+    attempts: int = 2
+    failures: int = 3
+    pause_s: float = 60.0
+    night_ends: datetime | None = None
+    device_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers of a night have in common.
+
+    Attributes:
+        artefact_of: by sha256; None where this host has none such.
+        session: that the rows belong to.
+        stop: set when the command is to be ended.
+    """
+
+    queue: Queue
+    artefact_of: Callable[[str], Artefact | None]
+    rule: MeasureRule
+    session: str
+    patience: Patience
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Worker:
+    """Works on one device, in one thread.
+
+    Args:
+        device: its name.
+        opens: opens it.
+    """
+
+    def __init__(self, device: str, opens: Opens, shared: Shared, emit: Emit) -> None:
+        self._device, self._opens, self._shared, self._emit = device, opens, shared, emit
+        self._queue, self._patience, self._stop = shared.queue, shared.patience, shared.stop
+        self._held: dict[int, Claimed] = {}
+        self._used_s = 0.0
+
+    def work(self) -> None:
+        """Measure until nothing is left that can be.
+
+        Raises:
+            Stopped: told to; all claims were given back.
+            BibenchError: the store failed.
+        """
+        try:
+            claims = self._next()
+            while claims:
+                claims = self._visit(claims)
+        finally:
+            self._give_back()
+        self._now(Doing.ENDED)
+
+    # --- visits to the device ---------------------------------------------------------------------------
+
+    def _visit(self, claims: Sequence[Claimed]) -> Sequence[Claimed]:
+        """Open the device, measure what can be, and give what is to be done next."""
+        cpus = claims[0].spec.cpus
+        self._now(Doing.OPENING)
+        try:
+            with self._opens(cpus, self._say, self._stop) as place:
+                claims = self._measure_all(place, claims, cpus)
+        except (LeaseLostError, DeviceBusyError) as error:
+            self._say(f"{error.message}; its jobs are given back")
+            self._give_back()
+            self._pause(LOOK_S)
+            return self._next()
+        except DeviceError as error:
+            return self._next() if self._may_try_again(error) else []
+        except InputError as error:
+            for claim in list(self._held.values()):
+                self._fail(claim, error)
+            return self._next()
+        return claims or self._next()
+
+    def _measure_all(self, place: Opened, claims: Sequence[Claimed], cpus: str | None) -> Sequence[Claimed]:
+        """Units, until none is left; gives one that has to be measured on other cores."""
+        while claims and claims[0].spec.cpus == cpus:
+            self._now(Doing.MEASURING)
+            begun = time.monotonic()
+            try:
+                self._measure(place, claims)
+            finally:
+                self._used_s += time.monotonic() - begun
+            claims = self._claim()
+        return claims
+
+    def _measure(self, place: Opened, claims: Sequence[Claimed]) -> None:
+        """One unit, in turns."""
+        left = list(claims)
+        while left:
+            batch, artefacts, left = self._batch(left)
+            if batch:
+                self._in_turns(place, batch, artefacts)
+
+    def _batch(
+        self, claims: Sequence[Claimed]
+    ) -> tuple[dict[Job, Claimed], dict[Path, Artefact], list[Claimed]]:
+        """What can be measured together, and what is left: the same job twice, for two versions of a program."""
+        batch: dict[Job, Claimed] = {}
+        artefacts: dict[Path, Artefact] = {}
+        left = []
+        for claim in claims:
+            artefact = self._shared.artefact_of(claim.spec.sha256)
+            if artefact is None:
+                self._give_up(
+                    claim, "this host has no such artefact (another plan, or another version of it?)"
+                )
+                continue
+            job = Job(artefact.path, claim.spec.threads)
+            if job in batch:
+                left.append(claim)
+            else:
+                batch[job] = claim
+                artefacts[artefact.path] = artefact
+        return batch, artefacts, left
+
+    def _in_turns(
+        self, place: Opened, batch: Mapping[Job, Claimed], artefacts: Mapping[Path, Artefact]
+    ) -> None:
+        def turned(job: Job, runs: int) -> None:
+            if self._stop.is_set():
+                raise Stopped
+            self._emit(Turned(self._device, batch[job].spec, runs))
+
+        shared = self._shared
+        work = measured(self._device, place, list(batch), artefacts, shared.rule, shared.session, turned)
+        with closing(work) as results:
+            for result in results:
+                claim = batch[result.job]
+                if isinstance(result, Measured):
+                    self._keep(claim, result.row)
+                elif not concerns_the_device(result.error):
+                    self._fail(claim, result.error)
+                else:
+                    # A step that hangs again and again hangs because of its job: the others are not to wait for it.
+                    if isinstance(result.error, StepTimeoutError):
+                        self._fail(claim, result.error)
+                    raise result.error
+
+    # --- what becomes of jobs -----------------------------------------------------------------------------
+
+    def _keep(self, claim: Claimed, row: Row) -> None:
+        kept = self._queue.done(claim, row)
+        self._held.pop(claim.seq, None)
+        if kept:
+            self._emit(Done(self._device, claim.spec, in_words(row)))
+        else:
+            self._say(
+                f"{claim.spec.model}: another host took the job over meanwhile; this measurement is dropped"
+            )
+
+    def _fail(self, claim: Claimed, error: BibenchError) -> None:
+        # What is refused or misses something is so the next time, too.
+        final = isinstance(error, (InputError, RefusedError, DeviceUnfitError))
+        self._failed(claim, Unmeasured.of(error).said, 1 if final else self._patience.attempts)
+
+    def _give_up(self, claim: Claimed, words: str) -> None:
+        self._failed(claim, Unmeasured(Why.INFRASTRUCTURE, words).said, 1)
+
+    def _failed(self, claim: Claimed, said: str, attempts: int) -> None:
+        state = self._queue.failed(claim, said, attempts)
+        self._held.pop(claim.seq, None)
+        if state is not None:
+            words = Unmeasured.parse(said).words
+            self._emit(JobFailed(self._device, claim.spec, words, state is State.WAITING))
+
+    # --- the queue ----------------------------------------------------------------------------------------
+
+    def _next(self) -> Sequence[Claimed]:
+        """The next unit; waits for what another host is at, which may come back. Empty when nothing is left."""
+        while True:
+            if self._stop.is_set():
+                raise Stopped
+            claims = self._claim()
+            if claims:
+                return claims
+            taken = [job for job in self._queue.jobs(self._device) if job.state is State.TAKEN]
+            if not taken or self._spent() or self._is_quarantined():
+                return []
+            self._now(Doing.WAITING, f"{len(taken)} jobs are with {taken[0].owner or 'another host'}")
+            self._pause(LOOK_S)
+
+    def _claim(self) -> Sequence[Claimed]:
+        words = self._spent()
+        if words:
+            self._say(words)
+            return []
+        claims = self._queue.claim(self._device)
+        self._held |= {claim.seq: claim for claim in claims}
+        return claims
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._queue.give_back(self._held.values())
+            self._held.clear()
+
+    def _spent(self) -> str | None:
+        """Why nothing more is begun."""
+        patience = self._patience
+        if patience.night_ends and datetime.now(patience.night_ends.tzinfo) >= patience.night_ends:
+            return "the night's budget is used up: nothing more is begun"
+        if patience.device_s is not None and self._used_s >= patience.device_s:
+            return "the device's budget is used up: nothing more is begun on it"
+        return None
+
+    # --- the device's health --------------------------------------------------------------------------------
+
+    def _is_quarantined(self) -> bool:
+        return any(
+            health.device == self._device and health.quarantined_at for health in self._queue.devices()
+        )
+
+    def _may_try_again(self, error: DeviceError) -> bool:
+        """Count a failure of the device; pauses, unless it was the last."""
+        self._give_back()
+        said = " ".join(str(error).split())
+        failures = self._queue.device_failed(self._device, said)
+        self._emit(DeviceFailed(self._device, failures, said))
+        if failures >= self._patience.failures:
+            self._queue.quarantine(self._device, said)
+            self._now(Doing.QUARANTINED, said)
+            return False
+        self._now(Doing.RESTING, f"{self._patience.pause_s:g} s after failure {failures}: {said}")
+        self._pause(self._patience.pause_s)
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def _now(self, doing: Doing, words: str = "") -> None:
+        self._emit(Now(self._device, doing, words))
+
+    def _say(self, message: str) -> None:
+        self._emit(Said(self._device, message))
+
+
+def in_words(row: Row) -> str:
+    """A row in a few words."""
+    if row.state == "not_applicable":
+        return "; ".join(row.reasons)
+    return f"{summarise(row.samples_ns).median_ms:.3g} ms, {row.verdict or 'not judged'}"
