@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bibench_deploy.device_profiles import DeviceProfile, read_inventory
-from bibench_deploy.errors import InputError
 
 from .base import DeviceProvider
 from .inventory import InventoryProvider
@@ -15,7 +14,7 @@ __all__ = ["DeviceProvider", "InventoryProvider", "provider"]
 
 
 def provider(
-    lab: str | None, inventory: Path | None, profiles: Mapping[str, DeviceProfile]
+    lab: str | None, inventory: Path | None, profiles: Mapping[str, DeviceProfile], *, wait: bool = True
 ) -> DeviceProvider:
     """Where a command's devices come from.
 
@@ -23,6 +22,7 @@ def provider(
         lab: URL of a lab, as ``labgrid://HOST:PORT``; None for the inventory alone.
         inventory: the file; the user's own by default.
         profiles: by id.
+        wait: until a device that someone else has reserved is free; refused otherwise.
 
     Raises:
         InputError: not the URL of a lab, or a file that is no inventory.
@@ -31,4 +31,6 @@ def provider(
     devices = read_inventory(inventory)
     if lab is None:
         return InventoryProvider(devices, profiles)
-    raise InputError(f"'{lab}' is not the URL of a lab", where="--lab", remedy="leave it out")
+    from .labgrid import LabgridProvider, address_of
+
+    return LabgridProvider(address_of(lab), devices, profiles, wait=wait)

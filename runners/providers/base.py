@@ -15,8 +15,8 @@ Say = Callable[[str], None]
 class DeviceProvider(Protocol):
     """A source of devices. Its methods may be called by several threads at once.
 
-    That a device is *reserved* says that no other user of the source gets it. That no one measures there at the same
-    time is the business of the lease on the device itself, which a session takes in any case.
+    That a device is *reserved* says that no other user of the source gets it. That no one measures there at the
+    same time is the business of the lease on the device itself, which a session takes in any case.
     """
 
     def resolve(self, names: Sequence[str], tags: Sequence[str]) -> tuple[Device, ...]:
@@ -43,5 +43,13 @@ class DeviceProvider(Protocol):
         Raises:
             DeviceError: it can't be had; transient where trying again may help.
             Stopped: told to.
+        """
+        ...
+
+    def check(self, device: Device) -> None:
+        """Make sure that a reserved device still is ours: what was measured on it since the last time may be kept.
+
+        Raises:
+            TransientDeviceError: someone else was given it meanwhile.
         """
         ...

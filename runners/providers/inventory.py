@@ -34,3 +34,6 @@ class InventoryProvider:
     def reserved(self, device: Device, say: Say, stop: threading.Event) -> Iterator[Device]:
         """The device as it is: the lease that lies on it keeps others away."""
         yield device
+
+    def check(self, device: Device) -> None:
+        """Nobody can take it away."""
