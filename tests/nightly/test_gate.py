@@ -247,7 +247,7 @@ def test_since_accepts_what_had_changed_and_keeps_the_nights_of_what_had_not() -
 
 
 def test_since_accepts_sizes() -> None:
-    history = rows([10] * 10) + [row(10, size_bytes=1_100_000)]
+    history = [*rows([10] * 10), row(10, size_bytes=1_100_000)]
     tonight = row(11, size_bytes=1_100_000)
     assert found(tonight, history).status == Status.LARGER
     assert found(tonight, history, since=night_of(10).started_at).status == Status.SAME
