@@ -19,6 +19,7 @@ from bibench_deploy.cli import (
     devices,
     engines,
     inspect,
+    plan,
     profile,
     recommend,
     report,
@@ -75,6 +76,7 @@ app.command("complexity")(complexity.complexity)
 app.command("tracks")(tracks.tracks)
 app.command("report")(report.report)
 app.command("recommend")(recommend.recommend)
+app.add_typer(plan.app, name="plan")
 app.add_typer(results.app, name="results")
 app.add_typer(devices.app, name="devices")
 app.add_typer(engines.app, name="engines")

@@ -112,7 +112,16 @@ def stale(wanted: Sequence[Task], workspace: Path) -> tuple[Task, ...]:
     Raises:
         ModelFileError, DataError, MissingExtraError: as ``convert_stale`` would report of the task.
     """
-    return tuple(task for task in wanted if kept(workspace, key_of(_order(task))) is None)
+    return tuple(task for task in wanted if known(task, workspace) is None)
+
+
+def known(task: Task, workspace: Path) -> Kept | None:
+    """What a task became, if that is kept in a workspace.
+
+    Raises:
+        ModelFileError, DataError, InputError, MissingExtraError: as ``convert_stale`` would report of the task.
+    """
+    return kept(workspace, key_of(_order(task)))
 
 
 def convert_stale(

@@ -21,6 +21,7 @@ from bibench_deploy.errors import BibenchError, InfrastructureError, NotDeployab
 
 if TYPE_CHECKING:
     from bibench_deploy.conversion import Refusal
+    from bibench_deploy.converters.deployability import Reason
 
 FULL_PRECISION = "fp32"
 BINARIZED = "binarized"
@@ -88,7 +89,7 @@ def make(order: Order) -> Made:
         try:
             made = _converted(order, folder)
         except NotDeployableError as error:
-            made = Made(refused=(_local(_sentence(error), folder),))
+            made = Made(refused=(_local(error.message, folder),))
         except BibenchError as error:
             described = describe(error)
             made = Made(error={key: value and _local(value, folder) for key, value in described.items()})
@@ -140,17 +141,17 @@ def _written(order: Order, folder: Path) -> Path:
 
 def _reasons(refusal: Refusal) -> Iterator[str]:
     assessment = refusal.assessment
-    for reason in assessment.reasons:
-        place = f"{reason.layer or reason.node}: " if reason.layer or reason.node else ""
-        yield f"{place}{reason.message}; {reason.remedy}"
+    yield from map(sentence, assessment.reasons)
     if not assessment.reasons:
         yield (
             "; ".join(note.message for note in assessment.notes) or f"nothing is emitted for {refusal.engine}"
         )
 
 
-def _sentence(error: BibenchError) -> str:
-    return f"{error.message}; {error.remedy}" if error.remedy else error.message
+def sentence(reason: Reason) -> str:
+    """Why an engine can't take a model, short."""
+    place = reason.layer or reason.node
+    return f"{place}: {reason.message}" if place else reason.message
 
 
 def _local(text: str, folder: Path) -> str:

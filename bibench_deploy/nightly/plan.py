@@ -46,13 +46,14 @@ What is left out takes the value shown or named; ``models`` and ``devices`` are 
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -71,6 +72,9 @@ from bibench_deploy.runners.compare import NOTABLE_FACTOR
 from .gate import BASELINE_NIGHTS, LARGER_FACTOR
 from .mistakes import Mistake, of_schema, refuse
 from .toml_lines import Place, lines_of
+
+if TYPE_CHECKING:
+    from bibench_deploy.results import Store
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -262,16 +266,38 @@ TABLES: Mapping[str, type[BaseModel]] = {
 
 
 @dataclass(frozen=True)
+class Partial:
+    """What is left of a plan without what is wrong in it, so that the rest can be looked at, too.
+
+    Attributes:
+        models, devices: for each entry that is left, its number in the file.
+    """
+
+    plan: Plan
+    models: Sequence[int]
+    devices: Sequence[int]
+
+    def written(self, place: Place) -> Place:
+        """A place of ``plan`` as one of the file."""
+        numbers = {"models": self.models, "devices": self.devices}.get(str(place[0])) if place else None
+        if numbers is None or len(place) < 2:
+            return place
+        return (place[0], numbers[int(place[1])], *place[2:])
+
+
+@dataclass(frozen=True)
 class Read:
     """A plan's text as it was understood.
 
     Attributes:
         plan: None where it has mistakes.
+        partial: the plan, or what is left without them; None where that is none.
         lines: in which each key stands.
         mistakes: that the schema sees.
     """
 
     plan: Plan | None
+    partial: Partial | None
     lines: Mapping[Place, int]
     mistakes: tuple[Mistake, ...] = ()
 
@@ -323,13 +349,59 @@ def understand(text: str, where: str) -> Read:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return Read(None, {}, (_not_toml(str(error), text),))
+        return Read(None, None, {}, (_not_toml(str(error), text),))
     lines = lines_of(text)
     document.setdefault("name", Path(where).stem)
     try:
-        return Read(Plan.model_validate(document), lines)
+        plan = Plan.model_validate(document)
     except ValidationError as error:
-        return Read(None, lines, tuple(of_schema(error.errors(), lines, TABLES)))
+        details = error.errors()
+        mistakes = tuple(of_schema(details, lines, TABLES))
+        return Read(None, _rest(document, [tuple(detail["loc"]) for detail in details]), lines, mistakes)
+    return Read(plan, Partial(plan, range(len(plan.models)), range(len(plan.devices))), lines)
+
+
+def _rest(document: dict[str, Any], wrong: Sequence[Place]) -> Partial | None:
+    """A plan without the keys that are wrong, and without the entries that then lack one."""
+    document = copy.deepcopy(document) | {"format": 1}
+    numbers = {
+        table: list(range(len(document[table])))
+        for table in ("models", "devices")
+        if isinstance(document.get(table), list)
+    }
+    for _ in range(_ROUNDS):
+        gone = {place[:2] for place in wrong if _drop(document, place)}
+        for table, kept in numbers.items():
+            left = [number for number in range(len(kept)) if (table, number) not in gone]
+            document[table] = [document[table][number] for number in left]
+            numbers[table] = [kept[number] for number in left]
+        try:
+            plan = Plan.model_validate(document)
+        except ValidationError as error:
+            wrong = [tuple(detail["loc"]) for detail in error.errors()]
+        else:
+            return Partial(plan, numbers["models"], numbers["devices"])
+    return None
+
+
+#: First the keys go that are wrong, then the entries that lack one, then lists that are left empty: for nothing.
+_ROUNDS = 3
+
+
+def _drop(document: dict[str, Any], place: Place) -> bool:
+    """Remove a key; whether the entry of an array as a whole has to go instead."""
+    table = document.get(str(place[0]))
+    if isinstance(table, list) and len(place) >= 2 and isinstance(place[1], int):
+        entry = table[place[1]]
+        if len(place) > 2 and isinstance(entry, dict) and place[2] in entry:
+            del entry[place[2]]
+            return False
+        return True
+    if isinstance(table, dict) and len(place) >= 2 and place[1] in table:
+        del table[place[1]]
+    else:
+        document.pop(str(place[0]), None)
+    return False
 
 
 def _not_toml(said: str, text: str) -> Mistake:
@@ -346,3 +418,21 @@ def workspace_of(plan: Plan, path: Path) -> Path:
         path: the plan's file.
     """
     return path.parent / plan.workspace
+
+
+def store_of(plan: Plan, path: Path, choice: str | None = None) -> Store:
+    """Where the rows of a plan's nights are kept.
+
+    Args:
+        path: the plan's file, which the path of a store is relative to.
+        choice: the user's, which goes before the plan's.
+
+    Raises:
+        InputError: it is no URL, or its driver is not installed.
+    """
+    from bibench_deploy.results import choose_store
+
+    own = plan.store
+    if own is not None and "://" not in own:
+        own = str(path.parent / Path(own).expanduser())
+    return choose_store(choice or own, workspace_of(plan, path))

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 from bibench_deploy.errors import InfrastructureError, MissingExtraError
 
@@ -34,6 +36,11 @@ def pool(address: str | None, workers: int | None = None) -> Pool:
     return partial(processes, workers) if address is None else partial(dask, address)
 
 
+def usable_cores() -> int:
+    """Of this machine, by this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def processes(workers: int | None = None) -> Iterator[Executor]:
     """Fresh processes on this machine: no thread or lock of ours is copied into them.
@@ -43,8 +50,7 @@ def processes(workers: int | None = None) -> Iterator[Executor]:
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    executor = ProcessPoolExecutor(workers or usable, context, _begin, (ours,))
+    executor = ProcessPoolExecutor(workers or usable_cores(), context, _begin, (ours,))
     try:
         yield executor
         executor.shutdown()
@@ -82,7 +88,7 @@ def dask(address: str) -> Iterator[Executor]:
         InfrastructureError: no scheduler answers, or it has no workers.
     """
     try:
-        from distributed import Client
+        distributed: Any = import_module("distributed")
     except ImportError as error:
         raise MissingExtraError("dask", "--dask") from error
     remedy = (
@@ -90,7 +96,7 @@ def dask(address: str) -> Iterator[Executor]:
     )
     where = f"--dask {address}"
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InfrastructureError(
             f"no Dask scheduler answers ({error})", where=where, remedy=remedy
