@@ -370,7 +370,7 @@ def _rest(document: dict[str, Any], wrong: Sequence[Place]) -> Partial | None:
         if isinstance(document.get(table), list)
     }
     for _ in range(_ROUNDS):
-        gone = {place[:2] for place in wrong if _drop(document, place)}
+        gone = {place[:2] for place in dict.fromkeys(place[:3] for place in wrong) if _drop(document, place)}
         for table, kept in numbers.items():
             left = [number for number in range(len(kept)) if (table, number) not in gone]
             document[table] = [document[table][number] for number in left]
@@ -391,7 +391,9 @@ _ROUNDS = 3
 def _drop(document: dict[str, Any], place: Place) -> bool:
     """Remove a key; whether the entry of an array as a whole has to go instead."""
     table = document.get(str(place[0]))
-    if isinstance(table, list) and len(place) >= 2 and isinstance(place[1], int):
+    if isinstance(table, list):
+        if len(place) < 2 or not isinstance(place[1], int):  # called too short: its entries are wrong
+            return False
         entry = table[place[1]]
         if len(place) > 2 and isinstance(entry, dict) and place[2] in entry:
             del entry[place[2]]
