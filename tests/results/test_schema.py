@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +14,20 @@ from sqlalchemy import Connection, inspect, select, text
 from bibench_deploy.errors import InputError, StoreError
 from bibench_deploy.results import Store
 from bibench_deploy.results.database import open_engine, parse_url, transaction
-from bibench_deploy.results.schema import STEPS, VERSION, Step, metadata, prepare, schema, version_of
+from bibench_deploy.results.nights import open_night
+from bibench_deploy.results.queue import JobSpec, Queue
+from bibench_deploy.results.schema import (
+    STEPS,
+    VERSION,
+    Step,
+    metadata,
+    night_devices,
+    night_jobs,
+    nights,
+    prepare,
+    schema,
+    version_of,
+)
 from support.rows import make_row
 
 
@@ -103,15 +117,46 @@ def test_a_database_of_something_else_gets_tables_beside_its_own(tmp_path: Path)
     assert len(store.read().rows) == 1
 
 
-def test_a_store_of_version_1_is_brought_up_when_it_is_opened(tmp_path: Path) -> None:
+def tables(url: str) -> dict[str, tuple[set[str], set[str | None]]]:
+    """Columns and indexes of each table."""
+    found = inspect(open_engine(parse_url(url)))
+    return {
+        name: (
+            {column["name"] for column in found.get_columns(name)},
+            {index["name"] for index in found.get_indexes(name)},
+        )
+        for name in found.get_table_names()
+    }
+
+
+@pytest.mark.parametrize(("version", "turns"), [(1, []), (4, [10, 20])])
+def test_an_older_store_is_brought_up_when_it_is_opened(
+    tmp_path: Path, version: int, turns: list[int]
+) -> None:
     file = tmp_path / "store.sqlite"
-    dump = Path(__file__).parents[1] / "fixtures" / "results" / "store_v1.sql"
+    dump = Path(__file__).parents[1] / "fixtures" / "results" / f"store_v{version}.sql"
     with sqlite3.connect(file) as connection:
         connection.executescript(dump.read_text(encoding="utf-8"))
     (row,) = Store.at(str(file)).read().rows
-    assert row == make_row(id=UUID("1" * 32), session="kept", reasons=["a reason"], turns=[])
+    assert row == make_row(id=UUID("1" * 32), session="kept", reasons=["a reason"], turns=turns)
     Store.at(str(file)).append([make_row(turns=[10, 20])])
-    assert [row.turns for row in Store.at(str(file)).read().rows] == [[], [10, 20]]
-    fresh = Store.at(str(tmp_path / "fresh.sqlite"))
-    fresh.check()
-    assert columns(str(file)) == columns(str(tmp_path / "fresh.sqlite"))
+    assert [row.turns for row in Store.at(str(file)).read().rows] == [turns, [10, 20]]
+    Store.at(str(tmp_path / "fresh.sqlite")).check()
+    assert tables(str(file)) == tables(str(tmp_path / "fresh.sqlite"))
+    assert versions(str(file)) == list(range(version, VERSION + 1))
+
+
+def test_the_nights_come_to_a_store_that_had_none(url: str) -> None:
+    """On both databases: the tables of a store of version 4 are those of today without the nights."""
+    row = make_row()
+    Store.at(url).append([row])
+    with transaction(open_engine(parse_url(url)), url, writes=True) as connection:
+        metadata.drop_all(connection, [nights, night_jobs, night_devices])
+        connection.execute(schema.update().values(version=4))
+    store = Store.at(url)
+    opened = open_night(store, "lab", None, "p", None, "host", datetime.now(UTC))
+    queue = Queue(store, "lab", opened.name, "us")
+    assert queue.add([JobSpec("rpi4", "native", "net", "bnn", "s", "e", 1, None, "net")]) == 1
+    assert len(queue.claim("rpi4")) == 1
+    assert store.read().rows == (row,)
+    assert versions(url) == [4, 5]
