@@ -19,6 +19,7 @@ from bibench_deploy.cli import (
     devices,
     engines,
     inspect,
+    nightly,
     plan,
     profile,
     recommend,
@@ -76,6 +77,7 @@ app.command("complexity")(complexity.complexity)
 app.command("tracks")(tracks.tracks)
 app.command("report")(report.report)
 app.command("recommend")(recommend.recommend)
+app.command("nightly")(nightly.nightly)
 app.add_typer(plan.app, name="plan")
 app.add_typer(results.app, name="results")
 app.add_typer(devices.app, name="devices")

@@ -14,24 +14,24 @@ from bibench_deploy.results import Store
 from bibench_deploy.results.job import JobSpec
 from bibench_deploy.results.nights import Night, Progress, default_name, finish, nights, open_night
 from bibench_deploy.runners.providers import DeviceProvider
-from bibench_deploy.runners.timing import MeasureRule
 from bibench_deploy.runners.workspace import Artefact
 
 from .baseline import choose
+from .checks import open_plan
 from .confirm import Confirming
 from .conversion import Converted, Task, convert_stale, find_artefact, prune, tasks
 from .document import NightReport
+from .estimate import rule_of
 from .events import Emit, Planned, Stage
-from .expansion import Board, Wanted, expand, find_boards, find_models
+from .expansion import Board, Wanted, expand
 from .finding import Key, Unmeasured, Why
 from .gate import Gate
+from .making import FULL_PRECISION
 from .night import Expected, confirmed, distinct, findings, ill, measure, queue_of
-from .plan import Plan, plan_text, read_plan, workspace_of
+from .plan import Plan, plan_text, workspace_of
 from .pools import Pool
 from .programs import HasPrograms, Programs
 from .worker import Opens, Patience, Shared
-
-FULL_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Prepared:
         folder: the plan's.
         boards: by name.
         only: what the user has chosen of it.
+        warnings: what is not as it should be, with its line.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Prepared:
     tasks: tuple[Task, ...]
     boards: Mapping[str, Board]
     only: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,23 +99,23 @@ def prepare(path: Path, provider: DeviceProvider, only: Sequence[str] = ()) -> P
         InputError: the plan is wrong; unknown devices; nothing is left to be done.
         InfrastructureError: the lab can't be asked.
     """
-    plan = read_plan(path)
+    plan, found = open_plan(path, provider)
     folder = path.parent
-    models, boards = find_models(plan, folder), find_boards(plan, provider)
-    wanted = expand(plan, models, boards, only)
+    wanted = expand(plan, found.models, found.boards, only)
     return Prepared(
         plan,
         hashlib.sha256(plan_text(path).encode()).hexdigest(),
         folder,
         workspace_of(plan, path),
         wanted,
-        tasks(plan, models, folder, wanted),
-        {board.name: board for found in boards for board in found},
+        tasks(plan, found.models, folder, wanted),
+        {board.name: board for boards in found.boards for board in boards},
         tuple(only),
+        tuple(mistake.text(str(path)) for mistake in found.mistakes),
     )
 
 
-def run(prepared: Prepared, choices: Choices, means: Means) -> tuple[Night, NightReport]:
+def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     """One night, from wherever it was left to its report.
 
     Raises:
@@ -130,7 +132,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> tuple[Night, Nigh
         means.warn(f"the plan was changed since the night {night.name} began (--night NAME begins another)")
     if night.progress is Progress.COMPLETE:
         means.watch(Stage(f"the night {night.name} is complete: this is its report"))
-        return night, NightReport.model_validate(night.report)
+        return NightReport.model_validate(night.report)
     choice = choose(choices.baseline, nights(store, plan.name), night, plan.gate.since)
     how = "continuing" if night.progress is Progress.CONTINUED else "beginning"
     means.watch(Stage(f"{how} the night {night.name} of {plan.name}"))
@@ -142,7 +144,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> tuple[Night, Nigh
     gate = Gate(plan.gate.nights, plan.gate.factor, plan.gate.larger)
     with queue_of(store, night, prepared.workspace, means.warn) as queue:
         queue.add(entry.spec for entry in expected if entry.spec is not None)
-        shared = Shared(queue, artefact_of, _rule(plan), night.session, _patience(plan, night))
+        shared = Shared(queue, artefact_of, rule_of(plan), night.session, _patience(plan, night))
         means.watch(Planned(tuple(queue.jobs())))
         measure(_with_jobs(opens, expected), shared, means.watch)
         found = findings(night, expected, queue, store, choice, gate)
@@ -151,7 +153,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> tuple[Night, Nigh
         report = NightReport.of(night, found, ill(queue.devices()), choice.words, datetime.now(UTC))
         night = finish(store, night, report.document(), report.finished_at)
     prune(prepared.workspace, plan.keep_days)
-    return night, NightReport.model_validate(night.report)
+    return NightReport.model_validate(night.report)
 
 
 def _name_of_a_part(only: Iterable[str], now: datetime) -> str | None:
@@ -209,13 +211,6 @@ def _artefacts(converted: Converted, workspace: Path) -> Callable[[str], Artefac
 def _with_jobs(opens: Mapping[str, Opens], expected: Sequence[Expected]) -> dict[str, Opens]:
     busy = dict.fromkeys(entry.key[0] for entry in expected if entry.spec is not None)
     return {device: opens[device] for device in busy}
-
-
-def _rule(plan: Plan) -> MeasureRule:
-    asked = plan.measure
-    return MeasureRule(
-        min_seconds=asked.min_time, max_seconds=asked.max_time, precision=asked.precision / 100
-    )
 
 
 def _patience(plan: Plan, night: Night) -> Patience:
