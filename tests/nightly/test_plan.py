@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bibench_deploy.errors import InputError
@@ -135,6 +135,7 @@ def test_of_some_plans_nothing_is_left(text: str) -> None:
     assert read.mistakes
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from([*sorted(TABLES["models"].model_fields), "x"]), JSON), JSON, JSON)
 def test_no_plan_escapes_as_another_error(models: dict[str, Any], devices: Any, gate: Any) -> None:
     """Whatever stands in it: a plan, or mistakes."""
