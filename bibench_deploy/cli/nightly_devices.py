@@ -36,6 +36,7 @@ def opener(
 
         @contextmanager
         def opened_device(cpus: str | None, say: Say, stop: threading.Event) -> Iterator[Opened]:
+            from bibench_deploy.nightly.worker import Opened
             from bibench_deploy.runners.device.place import opened
 
             with provider.reserved(device, say, stop) as ours:
@@ -44,7 +45,7 @@ def opener(
                     _check_health(made)
                     for warning in targets.warnings(made, (), cores):
                         say(f"warning: {warning}")
-                    yield place
+                    yield Opened(place, lambda: provider.check(ours))
 
         return opened_device
 
@@ -54,8 +55,9 @@ def opener(
 @contextmanager
 def _this_machine(cpus: str | None, say: Say, stop: threading.Event) -> Iterator[Opened]:
     from bibench_deploy.local_place import LocalPlace
+    from bibench_deploy.nightly.worker import Opened
 
-    yield LocalPlace(cpus)
+    yield Opened(LocalPlace(cpus))
 
 
 def _check_health(session: DeviceSession) -> None:

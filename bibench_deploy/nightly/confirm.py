@@ -26,7 +26,7 @@ from bibench_deploy.runners.workspace import Artefact, read_artefact
 from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now, Said
 from .finding import Finding
-from .worker import Opened, Opens, Patience
+from .worker import Exchangeable, Opened, Opens, Patience
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def confirm(
         cpus = left[0][1].key[5]
         emit(Now(device, Doing.CONFIRMING, f"{len(left)} that look slower"))
         try:
-            with opens(cpus, lambda message: emit(Said(device, message)), needs.stop) as place:
+            with opens(cpus, lambda message: emit(Said(device, message)), needs.stop) as opened:
                 for number, finding in [entry for entry in left if entry[1].key[5] == cpus]:
-                    found[number] = _confirmed(place, finding, needs)
+                    found[number] = _confirmed(opened, finding, needs)
         except (DeviceError, InputError) as error:
             failures, why = failures + 1, " ".join(str(error).split())
             emit(Said(device, f"measuring again failed: {why}"))
@@ -75,7 +75,7 @@ def confirm(
     return [found.get(number) or unconfirmable(finding, why) for number, finding in enumerate(suspects)]
 
 
-def _confirmed(place: Opened, finding: Finding, needs: Confirming) -> Finding:
+def _confirmed(opened: Opened, finding: Finding, needs: Confirming) -> Finding:
     """One suspicion, measured again.
 
     Raises:
@@ -88,11 +88,12 @@ def _confirmed(place: Opened, finding: Finding, needs: Confirming) -> Finding:
     if new is None:
         return unconfirmable(finding, "its artefact is gone from the workspace")
     with tempfile.TemporaryDirectory(prefix="bibench-confirm-") as folder:
-        sides = [_Side(place, new.path)]
+        sides = [_Side(opened.place, new.path)]
         if how.artefact is not None:
-            sides.append(_old_side(place, row.engine, how, needs, Path(folder)))
+            sides.append(_old_side(opened.place, row.engine, how, needs, Path(folder)))
         try:
-            again = [_once(sides, row.threads, how.turns, place, needs) for _ in range(how.openings)]
+            again = [_once(sides, row.threads, how.turns, needs) for _ in range(how.openings)]
+            opened.check()
         except BibenchError as error:
             if concerns_the_device(error):
                 raise
@@ -116,7 +117,7 @@ class _Side:
     artefact: Path
 
 
-def _old_side(place: Opened, engine: str, how: HowTo, needs: Confirming, folder: Path) -> _Side:
+def _old_side(place: Exchangeable, engine: str, how: HowTo, needs: Confirming, folder: Path) -> _Side:
     """The old artefact, with the old program where that is another one.
 
     Raises:
@@ -149,7 +150,7 @@ class _Turns(MeasureRule):
     enough_means = enough
 
 
-def _once(sides: Sequence[_Side], threads: int, turns: int, place: Opened, needs: Confirming) -> Again:
+def _once(sides: Sequence[_Side], threads: int, turns: int, needs: Confirming) -> Again:
     """One opening: fresh processes of all sides, in turns.
 
     Raises:
@@ -165,7 +166,7 @@ def _once(sides: Sequence[_Side], threads: int, turns: int, place: Opened, needs
     return Again(
         new.turns_ns,
         old[0].turns_ns if old else None,
-        disturbances(new.turns_ns, new.context, place.host.cores),
+        disturbances(new.turns_ns, new.context, sides[0].place.host.cores),
     )
 
 

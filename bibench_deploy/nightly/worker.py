@@ -44,12 +44,24 @@ LOOK_S = 5.0
 Say = Callable[[str], None]
 
 
-class Opened(Place, Protocol):
-    """A device that is open, and ours."""
+class Exchangeable(Place, Protocol):
+    """A place where another program of an engine can be executed, too."""
 
     def with_program(self, engine: str, path: Path) -> Place:
-        """The same device, with another program of an engine."""
+        """The same place, with another program of an engine."""
         ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A device that is open, and ours.
+
+    Attributes:
+        check: raises a DeviceError if it is ours no more; asked before what was measured is kept.
+    """
+
+    place: Exchangeable
+    check: Callable[[], None] = lambda: None
 
 
 class Opens(Protocol):
@@ -144,8 +156,8 @@ class Worker:
         cpus = claims[0].spec.cpus
         self._now(Doing.OPENING)
         try:
-            with self._opens(cpus, self._say, self._stop) as place:
-                claims = self._measure_all(place, claims, cpus)
+            with self._opens(cpus, self._say, self._stop) as opened:
+                claims = self._measure_all(opened, claims, cpus)
         except (LeaseLostError, DeviceBusyError) as error:
             self._say(f"{error.message}; its jobs are given back")
             self._give_back()
@@ -159,25 +171,25 @@ class Worker:
             return self._next()
         return claims or self._next()
 
-    def _measure_all(self, place: Opened, claims: Sequence[Claimed], cpus: str | None) -> Sequence[Claimed]:
+    def _measure_all(self, opened: Opened, claims: Sequence[Claimed], cpus: str | None) -> Sequence[Claimed]:
         """Units, until none is left; gives one that has to be measured on other cores."""
         while claims and claims[0].spec.cpus == cpus:
             self._now(Doing.MEASURING)
             begun = time.monotonic()
             try:
-                self._measure(place, claims)
+                self._measure(opened, claims)
             finally:
                 self._used_s += time.monotonic() - begun
             claims = self._claim()
         return claims
 
-    def _measure(self, place: Opened, claims: Sequence[Claimed]) -> None:
+    def _measure(self, opened: Opened, claims: Sequence[Claimed]) -> None:
         """One unit, in turns."""
         left = list(claims)
         while left:
             batch, artefacts, left = self._batch(left)
             if batch:
-                self._in_turns(place, batch, artefacts)
+                self._in_turns(opened, batch, artefacts)
 
     def _batch(
         self, claims: Sequence[Claimed]
@@ -202,7 +214,7 @@ class Worker:
         return batch, artefacts, left
 
     def _in_turns(
-        self, place: Opened, batch: Mapping[Job, Claimed], artefacts: Mapping[Path, Artefact]
+        self, opened: Opened, batch: Mapping[Job, Claimed], artefacts: Mapping[Path, Artefact]
     ) -> None:
         def turned(job: Job, runs: int) -> None:
             if self._stop.is_set():
@@ -210,11 +222,14 @@ class Worker:
             self._emit(Turned(self._device, batch[job].spec, runs))
 
         shared = self._shared
-        work = measured(self._device, place, list(batch), artefacts, shared.rule, shared.session, turned)
+        work = measured(
+            self._device, opened.place, list(batch), artefacts, shared.rule, shared.session, turned
+        )
         with closing(work) as results:
             for result in results:
                 claim = batch[result.job]
                 if isinstance(result, Measured):
+                    _check_ours(opened)
                     self._keep(claim, result.row)
                 elif not concerns_the_device(result.error):
                     self._fail(claim, result.error)
@@ -320,6 +335,13 @@ class Worker:
 
     def _say(self, message: str) -> None:
         self._emit(Said(self._device, message))
+
+
+def _check_ours(opened: Opened) -> None:
+    try:
+        opened.check()
+    except DeviceError as lost:  # of whatever kind: what was measured meanwhile may be disturbed
+        raise LeaseLostError(lost.message, where=lost.where, remedy=lost.remedy) from lost
 
 
 def in_words(row: Row) -> str:
