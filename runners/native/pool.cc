@@ -7,6 +7,8 @@
 namespace bibench {
 namespace {
 
+// Between two layers lie microseconds: workers wait awake for so long. They have a core each.
+constexpr int kSpins = 4000;
 constexpr int kTileBits = 24;
 constexpr int64_t kMaxTiles = (1 << 23);  // leaves room for the takes that come too late
 constexpr uint64_t kTileMask = (uint64_t{1} << kTileBits) - 1;
@@ -36,14 +38,13 @@ inline void pause() {
 }  // namespace
 
 Pool::Pool(int threads, const std::vector<int>& cpus) {
-  // Between two layers lie microseconds: workers that have a core each wait for the next one awake. With more threads
-  // than cores, waiting awake would take the core from the thread that is waited for.
+  // A thread beyond the cores could only take one from another thread, which would then be waited for. 0: unknown.
   const int cores = cpus.empty() ? int(std::thread::hardware_concurrency()) : int(cpus.size());
-  spins_ = threads <= cores ? 4000 : 0;
+  const int used = cores > 0 && cores < threads ? cores : threads;
   if (!cpus.empty()) pin(cpus[0]);
-  for (int i = 1; i < threads; i++)
+  for (int i = 1; i < used; i++)
     workers_.emplace_back([this, i, cpus] {
-      if (!cpus.empty()) pin(cpus[size_t(i) % cpus.size()]);
+      if (!cpus.empty()) pin(cpus[size_t(i)]);
       work();
     });
 }
@@ -90,7 +91,7 @@ void Pool::start(int64_t n, Call call, const void* context) {
     }
     while (take_one()) {}
     for (int spin = 0; done_.load(std::memory_order_acquire) != tiles; spin++)
-      if (spin < spins_) pause();
+      if (spin < kSpins) pause();
       else std::this_thread::yield();
   }
 }
@@ -105,7 +106,7 @@ void Pool::work() {
       continue;
     }
     bool found = false;
-    for (int spin = 0; spin < spins_ && !found; spin++) {
+    for (int spin = 0; spin < kSpins && !found; spin++) {
       pause();
       found = generation_of(ticket_.load(std::memory_order_relaxed)) != seen || stop_.load(std::memory_order_relaxed);
     }

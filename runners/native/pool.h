@@ -12,7 +12,8 @@ namespace bibench {
 
 class Pool {
  public:
-  // threads ≥ 1, the caller's included. With `cpus`, thread i is pinned to cpus[i mod size].
+  // threads ≥ 1, the caller's included; no more of them than there are cores, or entries of `cpus`. With `cpus`,
+  // thread i is pinned to cpus[i].
   explicit Pool(int threads, const std::vector<int>& cpus = {});
   ~Pool();
   Pool(const Pool&) = delete;
@@ -45,7 +46,6 @@ class Pool {
   std::atomic<const void*> context_{nullptr};
   std::atomic<bool> stop_{false};
   std::atomic<int> asleep_{0};
-  int spins_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;

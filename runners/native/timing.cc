@@ -133,8 +133,8 @@ void measure(Engine& engine, const Options& options) {
       engine.run(pool);
       samples.push_back(now() - before);
     }
-    printf("{\"threads\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu%s,\"samples_ns\":[",
-           threads, engine.kernels().name, (long long)median(samples), (unsigned long long)peak_resident(),
+    printf("{\"threads\":%d,\"workers\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu%s,\"samples_ns\":[",
+           threads, pool.threads(), engine.kernels().name, (long long)median(samples), (unsigned long long)peak_resident(),
            (unsigned long long)engine.arena_bytes(), used().c_str());
     for (size_t i = 0; i < samples.size(); i++) printf("%s%lld", i ? "," : "", (long long)samples[i]);
     printf("]}\n");
@@ -167,8 +167,8 @@ void measure_operators(Engine& engine, const Options& options) {
         samples[i].push_back(now() - before);
       }
     }
-    const double per_ns = ceiling_macs / double(median(ceiling)) * threads;
-    const double float_per_ns = float_ceiling_macs / double(median(float_ceiling)) * threads;
+    const double per_ns = ceiling_macs / double(median(ceiling)) * pool.threads();
+    const double float_per_ns = float_ceiling_macs / double(median(float_ceiling)) * pool.threads();
     for (uint32_t i = 0; i < count; i++) {
       const bbm::Operator& op = engine.model().op(i);
       printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld", threads, i,

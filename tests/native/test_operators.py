@@ -204,6 +204,8 @@ def test_measuring_prints_raw_samples(tmp_path: Path, engine: Path) -> None:
     )
     rows = [json.loads(line) for line in run.stdout.splitlines()]
     assert [row["threads"] for row in rows] == [1, 2, 8]
+    cores = len(os.sched_getaffinity(0))
+    assert [row["workers"] for row in rows] == [min(count, cores) for count in (1, 2, 8)]
     assert all(len(row["samples_ns"]) == 5 and row["kernel"] for row in rows)
     per_op = subprocess.run(
         [engine, model, "--per-op", "--min-time", "0"], capture_output=True, text=True, check=True

@@ -71,6 +71,12 @@ def kernels(executable: Path) -> list[str]:
     return names
 
 
+def _cores(threads: int) -> str:
+    """As many as there are threads, or the pool starts fewer: this machine's, over and over."""
+    mine = sorted(os.sched_getaffinity(0))
+    return ",".join(str(mine[i % len(mine)]) for i in range(threads))
+
+
 def execute(
     command: Sequence[str | Path],
     model: Path,
@@ -87,6 +93,8 @@ def execute(
             model,
             "--threads",
             str(threads),
+            "--cpus",
+            _cores(threads),
             "--input",
             folder / "x.raw",
             "--output",
