@@ -16,6 +16,7 @@ from bibench_deploy.runners.clusters import choose_local
 from bibench_deploy.runners.host import local_host
 from bibench_deploy.runners.measure import WORKER, Job, Timed, Worker
 from bibench_deploy.runners.native_build import PROGRAM_VARIABLE, program
+from bibench_deploy.runners.observer import temperatures
 from bibench_deploy.runners.operators import Operator
 from bibench_deploy.runners.workspace import Artefact, read_artefact
 
@@ -85,6 +86,10 @@ class LocalPlace:
 
         session = open_artefact(read_artefact(job.artefact), job.threads)
         return session.operators(self._numbers) if isinstance(session, TellsOperators) else []
+
+    def temperatures(self) -> dict[str, float] | None:
+        """°C by sensor; None where this machine has none to tell."""
+        return temperatures()
 
     def facts(self, job: Job) -> dict[str, Any]:
         """Further fields of the row of a job that was measured."""

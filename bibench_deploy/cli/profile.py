@@ -81,6 +81,14 @@ def profile(
         bool,
         typer.Option("--per-op", help="Also time each layer, and tell how near its core's ceiling it is."),
     ] = False,
+    cool_down: Annotated[
+        str | None,
+        typer.Option(
+            "--cool-down",
+            metavar="auto|°C",
+            help="Begin each turn when the hottest sensor is back at so many degrees; auto: where it was at first.",
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure all again, also what an interrupted run has measured.")
     ] = False,
@@ -99,8 +107,10 @@ def profile(
     """
     from dataclasses import replace
 
+    from bibench_deploy.cool_place import cooled
     from bibench_deploy.results import choose_store
     from bibench_deploy.runners.clusters import check_request
+    from bibench_deploy.runners.cooldown import parse_bound
     from bibench_deploy.runners.threads import parse_threads
     from bibench_deploy.runners.workspace import read_artefact, read_workspace, workspace_folder
 
@@ -113,12 +123,17 @@ def profile(
     chosen = [read_artefact(path) for path in artefacts] if artefacts else read_workspace(folder)
     store = choose_store(None, folder)
     asked = check_request(cpus) if cpus is not None else None
+    bound = parse_bound(cool_down) if cool_down is not None else None
     manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries, asked)
     here = _timed_here(chosen, named=bool(artefacts))
     measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
+    if bound is not None:
+        measured_on = [cooled(target, bound) for target in measured_on]
     plan = replace(_plan(chosen, counts, rule, measured_on), per_op=per_op)
     store.check()
-    sweep = _sweep(folder, plan, measured_on, fresh, asked)
+    sweep = _sweep(
+        folder, plan, measured_on, fresh, {"cpus": asked, "cool_down": None if bound is None else str(bound)}
+    )
     try:
         outcome = _measure(measured_on, plan, sweep, store)
         if outcome.complete(plan, measured_on):
@@ -231,12 +246,15 @@ def _plan(
     return plan
 
 
-def _sweep(folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool, cpus: str | None) -> Sweep:
+def _sweep(
+    folder: Path, plan: Plan, measured_on: Sequence[Target], fresh: bool, manner: dict[str, str | None]
+) -> Sweep:
     from dataclasses import asdict
 
     from bibench_deploy.sweep import open_sweep
 
-    options = asdict(plan.rule) | ({"cpus": cpus} if cpus else {}) | ({"per_op": True} if plan.per_op else {})
+    asked = {name: value for name, value in manner.items() if value is not None}
+    options = asdict(plan.rule) | asked | ({"per_op": True} if plan.per_op else {})
     return open_sweep(folder, plan.keys(measured_on), options, fresh)
 
 

@@ -35,7 +35,7 @@ _TARGETS = {
     ("Darwin", "aarch64"): "aarch64-macos",
 }
 
-#: Of the process, as ``getrusage`` tells them.
+#: Of the process, as ``getrusage`` tells them; in the order of ``Usage``.
 _COUNTS = (
     "page_faults_minor",
     "page_faults_major",
@@ -134,10 +134,8 @@ class NativeOnDevice:
             samples = [int(sample) for sample in result["samples_ns"]]
             if not samples or min(samples) <= 0:
                 raise ValueError("a run takes a positive time")
-            usage = Usage(
-                peak_memory_bytes=int(result["peak_rss_bytes"]) or None,  # 0 where the system does not tell
-                **{name: int(result[name]) for name in _COUNTS if name in result},
-            )
+            peak = int(result["peak_rss_bytes"]) or None  # 0 where the system does not tell
+            usage = Usage(peak, *(int(result[name]) if name in result else None for name in _COUNTS))
             return Timing(samples, str(result["kernel"]), usage)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a measurement ({error!r})") from error

@@ -93,6 +93,14 @@ class DevicePlace:
         """
         return self.on_device(read_artefact(job.artefact)).operators(job.threads)
 
+    def temperatures(self) -> dict[str, float] | None:
+        """°C by sensor; None where the device has none to tell.
+
+        Raises:
+            DeviceError: the link, the lease.
+        """
+        return self._session.temperatures()
+
     def facts(self, job: Job) -> dict[str, Any]:
         """Fields of the row of a job that was measured."""
         worker = self._workers.pop(job)

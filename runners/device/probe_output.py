@@ -208,6 +208,12 @@ def _memory(meminfo: Sequence[str], name: str) -> float | None:
     return _scaled(words[0], 1024) if words else None
 
 
+def parse_zones(output: bytes) -> tuple[Zone, ...]:
+    """The temperatures of what a probe's script printed."""
+    lines = (line.partition("=") for line in output.decode("utf-8", errors="replace").splitlines())
+    return _zones({key: value.strip() for key, _, value in lines})
+
+
 def _zones(first: Mapping[str, str]) -> tuple[Zone, ...]:
     zones = []
     for key, value in first.items():

@@ -13,8 +13,7 @@ END = "end=probe"
 #: Status of the file that the probe writes into the work folder and executes.
 EXECUTED = 42
 
-_BODY = r"""
-if [ -n "${ZSH_VERSION:-}" ]; then emulate sh; fi
+_FACT = r"""
 say() { printf '%s=%s\n' "$1" "$2"; }
 # The first line of a file, if there is one: sysfs may list files that it refuses to read.
 fact() {
@@ -24,6 +23,25 @@ fact() {
     if [ -n "$value" ]; then say "$1" "$value"; fi
   fi
 }
+"""
+_ZONES = r"""
+zone=0
+for folder in /sys/class/thermal/thermal_zone*; do
+  [ -d "$folder" ] || continue
+  fact "zone.$zone.type" "$folder/type"
+  fact "zone.$zone.temp" "$folder/temp"
+  zone=$((zone + 1))
+done
+"""
+#: Prints the temperatures alone, as the probe does.
+ZONES = _FACT + _ZONES
+
+_BODY = (
+    r"""
+if [ -n "${ZSH_VERSION:-}" ]; then emulate sh; fi
+"""
+    + _FACT
+    + r"""
 # What a command prints, if it is there; the first line.
 asked() {
   key=$1
@@ -82,13 +100,9 @@ if [ -r /proc/meminfo ]; then
     case $line in MemTotal:*|MemAvailable:*) say meminfo "$line" ;; esac
   done < /proc/meminfo
 fi
-zone=0
-for folder in /sys/class/thermal/thermal_zone*; do
-  [ -d "$folder" ] || continue
-  fact "zone.$zone.type" "$folder/type"
-  fact "zone.$zone.temp" "$folder/temp"
-  zone=$((zone + 1))
-done
+"""
+    + _ZONES
+    + r"""
 for folder in /sys/class/power_supply/*; do
   [ -d "$folder" ] || continue
   kind=
@@ -155,6 +169,7 @@ fi
 say end probe
 exit 0
 """
+)
 
 
 def probe_script(workdir: str) -> str:

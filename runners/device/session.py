@@ -29,6 +29,8 @@ from .engine import Script
 from .facts import Cpu, DeviceFacts
 from .lease import Lease
 from .probe import probe
+from .probe_output import parse_zones
+from .probe_script import ZONES
 from .stopping import Stopped
 from .watching import Seen
 
@@ -231,6 +233,15 @@ class DeviceSession:
             DeviceError: as ``run``.
         """
         return probe(self._checked(), self.device.workdir, self._cores)
+
+    def temperatures(self) -> dict[str, float] | None:
+        """°C by thermal zone; None where it tells none.
+
+        Raises:
+            DeviceError: as ``run``.
+        """
+        done = self.persistently(lambda: self.run(Script(ZONES, {}), {}, "looking at its temperature"))
+        return {zone.name: zone.celsius for zone in parse_zones(done.stdout)} or None
 
     def predicted_gmacs(self, clock_mhz: Mapping[int, float], threads: int) -> float | None:
         """What its cores can do at these clocks; see ``ceiling.predicted_gmacs``."""

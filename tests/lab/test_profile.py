@@ -173,3 +173,30 @@ def test_conditions_while_it_ran_stand_in_the_row(lab: Lab, user: User) -> None:
     # The second thread has no core of its own.
     assert ("binary", pytest.approx(128.0)) in layers
     assert all((kind == "binary") == (predicted is not None) for kind, predicted in layers)
+
+
+def test_a_board_that_is_hot_is_waited_for_until_it_has_cooled_down(lab: Lab, user: User) -> None:
+    """The sensor is the board's file; it falls while the command waits."""
+    device = lab.add("rpi4", Setup(board=RPI4), profile="rpi4")  # at 48.7 °C
+    sensor = device.folder / "sys/class/thermal/thermal_zone0/temp"
+    with user.starts(*user.profiling("rpi4", "--cool-down", "45")) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "waiting until it is back at 45.0 °C, at most 300 s" in line:
+                assert "rpi4: cpu-thermal is at 48.7 °C" in line
+                assert user.stored() == []
+                sensor.write_text("44500\n")
+                break
+        else:
+            pytest.fail("it did not wait")
+        process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert len(user.stored()) == 1
+
+
+def test_a_board_without_a_sensor_says_so_once(lab: Lab, user: User) -> None:
+    board = RPI4.changed({f"/sys/class/thermal/thermal_zone0/{name}": None for name in ("type", "temp")})
+    lab.add("rpi4", Setup(board=board), profile="rpi4")
+    done = user.profile("rpi4", "--cool-down", "auto")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("tells no temperature") == 1
