@@ -10,8 +10,8 @@
 
 A claim is known by its owner and its number, which counts up for ever. Whoever lost it (asleep, cut off) and comes
 back late finds another one there, and what it measured is dropped. Beats are told by the database's clock alone,
-since hosts differ. On PostgreSQL one claims for a device at a time (its row of ``night_device`` is locked), and jobs
-are always locked in the order of ``seq``, so that nothing waits in a circle. SQLite has one writer at a time.
+since hosts differ. On PostgreSQL one claims for a device at a time (its row of ``night_device`` is locked), and all
+lock jobs in the order of ``seq``, so that nothing waits in a circle. SQLite has one writer at a time.
 """
 
 from __future__ import annotations
