@@ -134,8 +134,11 @@ class NativeOnDevice:
             samples = [int(sample) for sample in result["samples_ns"]]
             if not samples or min(samples) <= 0:
                 raise ValueError("a run takes a positive time")
+            minor, major, voluntary, involuntary = (
+                int(result[name]) if name in result else None for name in _COUNTS
+            )
             peak = int(result["peak_rss_bytes"]) or None  # 0 where the system does not tell
-            usage = Usage(peak, *(int(result[name]) if name in result else None for name in _COUNTS))
+            usage = Usage(peak, minor, major, voluntary, involuntary)
             return Timing(samples, str(result["kernel"]), usage)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a measurement ({error!r})") from error
