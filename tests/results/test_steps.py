@@ -85,9 +85,11 @@ def test_five_per_cent_are_found_within_a_week(nights: int, least_found: int) ->
     assert sum(len(one) == 2 and abs(one[1] - 60) <= 2 for one in found) >= least_found
 
 
+relaxed = settings(deadline=None)  # the machine may be busy
 values = st.lists(st.floats(0.5, 50), min_size=1, max_size=40)
 
 
+@relaxed
 @given(values, st.floats(1e-6, 1e6))
 def test_the_unit_is_of_no_account(given: list[float], factor: float) -> None:
     """But for ties, which rounding decides."""
@@ -96,6 +98,7 @@ def test_the_unit_is_of_no_account(given: list[float], factor: float) -> None:
     )
 
 
+@relaxed
 @given(values, st.integers(0, 39), st.floats(1e-3, 1e3))
 def test_one_night_never_makes_a_step_of_its_own(given: list[float], night: int, value: float) -> None:
     found = starts([*given[:night], value, *given[night:]])
@@ -103,8 +106,8 @@ def test_one_night_never_makes_a_step_of_its_own(given: list[float], night: int,
     assert all(end - start > 3 for start, end in zip(found, ends, strict=True)) or len(found) == 1
 
 
-@given(st.lists(st.sampled_from([1.0, 1.3, 1.31, 2.0]), min_size=2, max_size=11))
-@settings(max_examples=60)
+@given(st.lists(st.sampled_from([1.0, 1.3, 1.31, 2.0]), min_size=2, max_size=10))
+@settings(max_examples=40, deadline=None)
 def test_no_other_division_is_better(given: list[float]) -> None:
     """Against every division there is: the search is exact."""
     found = [segment.start for segment in steps(given, least=1.0)]
