@@ -12,6 +12,7 @@ from bibench_deploy.runners.statistics import (
     Interval,
     bimodal,
     drift,
+    inflation,
     median_interval,
     order_interval,
     percentile,
@@ -57,7 +58,7 @@ def test_an_interval_encloses_the_sample_median(samples: list[int]) -> None:
 
 def test_turns_that_differ_make_the_interval_as_wide_as_they_are() -> None:
     """A thousand runs of six machine states know the median no better than the six states do."""
-    turns = [[100.0 + state] * 200 for state in (0, 1, 2, 3, 4, 5)]
+    turns = [[100.0 + state] * 200 for state in (0, 5, 2, 3, 1, 4)]
     assert order_interval([run for turn in turns for run in turn]) == Interval(102, 103)
     assert median_interval(turns) == Interval(100, 105)
     assert median_interval(turns[:5]) is None
@@ -125,3 +126,32 @@ def test_chance_rarely_looks_like_a_drift() -> None:
     random = np.random.default_rng(2)
     found = [drift([[float(v)] for v in random.normal(100, 5, 12)]) for _ in range(300)]
     assert sum(change is not None for change in found) / 300 < 0.03
+
+
+def autoregressive(correlation: float, count: int, seed: int) -> list[list[float]]:
+    """Turns whose medians resemble the ones before."""
+    random = np.random.default_rng(seed)
+    values = [random.normal()]
+    while len(values) < count:
+        values.append(correlation * values[-1] + float(np.sqrt(1 - correlation**2)) * random.normal())
+    return [[100.0 + value] for value in values]
+
+
+@pytest.mark.parametrize(("correlation", "least"), [(0.0, 0.95), (0.3, 0.94), (0.6, 0.88)])
+@pytest.mark.parametrize("count", [10, 20, 50])
+def test_turns_that_resemble_their_neighbours_still_cover_the_median(
+    correlation: float, least: float, count: int
+) -> None:
+    """Order statistics alone would cover it in 76 to 83 % of cases at a correlation of 0.6."""
+    trials = 400
+    found = [median_interval(autoregressive(correlation, count, seed)) for seed in range(trials)]
+    covered = sum(interval is not None and interval.low <= 100 <= interval.high for interval in found)
+    # Three standard errors of 400 trials.
+    assert covered / trials >= least - 3 * (least * (1 - least) / trials) ** 0.5
+
+
+@given(st.lists(st.floats(1, 2), min_size=6, max_size=60), st.floats(0.1, 10))
+def test_widening_never_narrows_and_does_not_depend_on_the_unit(values: list[float], unit: float) -> None:
+    assert 1 <= inflation(values) <= (1.9 / 0.1) ** 0.5 + 1e-9
+    if max(values) - min(values) > 1e-3:
+        assert inflation([unit * value for value in values]) == pytest.approx(inflation(values), rel=1e-3)
