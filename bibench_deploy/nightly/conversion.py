@@ -6,9 +6,10 @@ failures are not, and tried again the next time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,15 +154,16 @@ def convert_stale(
             used(workspace, key)
             _take(converted, task, there)
     total = len(left)
-    for task, order, made in _all_made(left, pool):
-        converted.made += 1
-        say(f"converted {converted.made} of {total}: {task.model.stem} for {task.engine}")
-        if isinstance(made, BibenchError):
-            converted.failed[task.model, task.engine] = made
-        elif made.error is not None:
-            converted.failed[task.model, task.engine] = restore(dict(made.error))
-        else:
-            _take(converted, task, keep(workspace, key_of(order), order, made))
+    with closing(_all_made(left, pool)) as outcomes:  # which ends the pool, whatever happens here
+        for task, order, made in outcomes:
+            converted.made += 1
+            say(f"converted {converted.made} of {total}: {task.model.stem} for {task.engine}")
+            if isinstance(made, BibenchError):
+                converted.failed[task.model, task.engine] = made
+            elif made.error is not None:
+                converted.failed[task.model, task.engine] = restore(dict(made.error))
+            else:
+                _take(converted, task, keep(workspace, key_of(order), order, made))
     return converted
 
 
@@ -176,7 +178,7 @@ def _take(converted: Converted, task: Task, there: Kept) -> None:
 Outcome = tuple[Task, Order, Made | BibenchError]
 
 
-def _all_made(wanted: Sequence[Task], pool: Pool) -> Iterator[Outcome]:
+def _all_made(wanted: Sequence[Task], pool: Pool) -> Generator[Outcome]:
     """Every task's outcome as it comes; a task that takes its process along is tried once more, alone."""
     suspects: list[Task] = []
     if wanted:
@@ -190,14 +192,14 @@ def _all_made(wanted: Sequence[Task], pool: Pool) -> Iterator[Outcome]:
                     yield task, order, made
     for task in suspects:
         with pool() as executor:
-            yield from ((task, order, made) for task, order, made in _made([task], executor))
+            yield from _made([task], executor)
 
 
 class _BrokenError(EngineError):
     """The process that did the work is gone, and with it all that waited for it."""
 
 
-def _made(wanted: Sequence[Task], executor: Executor) -> Iterator[Outcome]:
+def _made(wanted: Sequence[Task], executor: Executor) -> Generator[Outcome]:
     waiting = list(reversed(wanted))
     under_way: dict[Future[Made], tuple[Task, Order]] = {}
     while waiting or under_way:
