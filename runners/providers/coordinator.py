@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 # Of what gRPC says where something else listens: a web server, a crossbar of labgrid before 25.0.
-_NO_GRPC = ("http1", "http/1", "http2 settings", "rst_stream", "protocol error")
+_NO_GRPC = ("http1", "parsing http/2")
 _NO_SESSION = "does not have a valid session"
 
 ResourcePath = tuple[str, str, str, str]  # exporter, group, class, name
@@ -290,7 +291,7 @@ class Coordinator:
 
     def _translated(self, error: Any) -> Exception:
         """A failure of gRPC as one of ours."""
-        code, said = self._libraries.grpc.StatusCode, str(error.details() or "").strip()
+        code, said = self._libraries.grpc.StatusCode, _shortened(error.details() or "")
         foreign = any(word in said.lower() for word in _NO_GRPC)
         if error.code() is code.UNIMPLEMENTED or foreign:
             return PermanentDeviceError(
@@ -308,6 +309,11 @@ class Coordinator:
 
 
 _CHECK = "see that labgrid-coordinator runs there, and that no firewall is in between"
+
+
+def _shortened(said: str) -> str:
+    """gRPC's words without its history: what failed in the end, without the address that the user gave."""
+    return re.sub(r"^[A-Z_]+: (ipv[46]:\S+: )?", "", said.strip().rpartition("last error: ")[2])
 
 
 def _path(path: Any) -> tuple[str, str, str]:

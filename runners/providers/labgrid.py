@@ -23,7 +23,7 @@ from bibench_deploy.runners.device.stopping import Stopped
 from .base import Say
 from .coordinator import Coordinator, RefusedByCoordinator, libraries
 from .owner import is_dead, own_name
-from .places import acquired_service, chosen, device_of, holder, missing_match, offered_service
+from .places import acquired_service, chosen, device_of, holder, missing_match, occupied, offered_service
 from .watchdog import Watchdog
 
 SCHEME = "labgrid"
@@ -211,15 +211,10 @@ class LabgridProvider:
 
     def _blocked(self, coordinator: Coordinator, place: Any, refused: RefusedByCoordinator) -> DeviceError:
         """Why a free place can't be acquired."""
-        taken = {
-            f"{'/'.join(path)} by place {entry.acquired}"
-            for path, entry in coordinator.resources().items()
-            if entry.acquired and place.hasmatch(path)
-        }
-        absent = missing_match(place, coordinator.resources(), self.where)
-        return absent or TransientDeviceError(
-            f"the coordinator refuses the place ({refused})"
-            + (f"; acquired already: {', '.join(sorted(taken))}" if taken else ""),
+        resources = coordinator.resources()
+        why = "; ".join([str(refused), *occupied(place, resources)])
+        return missing_match(place, resources, self.where) or TransientDeviceError(
+            f"the coordinator refuses the place: {why}",
             device=place.name,
             step=_STEP,
             remedy="release the other place, or see the coordinator's and the exporter's log",

@@ -30,6 +30,8 @@ YES = "yes"
 SERVICE = "NetworkService"
 #: Of several services of a place the one that is named so by its match.
 SERVICE_NAME = "ssh"
+#: The place that labgrid's exporters tell for a resource that failed to start.
+_BROKEN = "<broken>"
 _SHOWN = 20
 _DOCUMENT = "see docs/lab/labgrid.md"
 
@@ -70,7 +72,7 @@ def device_of(
     here = f"{where}, place {place.name}"
     check_name(place.name, here)
     entry = inventory.entries.get(place.name)
-    profile = place.tags.get(PROFILE_TAG) or (entry and entry.profile)
+    profile: str | None = place.tags.get(PROFILE_TAG) or (entry.profile if entry else None)
     if profile is None:
         raise InputError(
             f"nothing says which board it is: it has no tag '{PROFILE_TAG}', and {inventory.path} has no device "
@@ -111,6 +113,20 @@ def missing_match(place: Any, resources: Iterable[ResourcePath], where: str) -> 
     return _gone(f"no exporter offers {match!r} now", f"{where}, place {place.name}")
 
 
+def occupied(place: Any, resources: Mapping[ResourcePath, Any]) -> list[str]:
+    """What keeps a free place from being acquired, in words: what another place has of it, and what is broken."""
+    matched = sorted(path for path, entry in resources.items() if entry.acquired and place.hasmatch(path))
+    return [
+        f"{'/'.join(path)} is "
+        + (
+            "broken"
+            if resources[path].acquired == _BROKEN
+            else f"acquired by place {resources[path].acquired}"
+        )
+        for path in matched
+    ]
+
+
 def holder(place: Any, reservations: Iterable[Any]) -> str:
     """Who has a place, in words."""
     if place.acquired:
@@ -122,7 +138,7 @@ def holder(place: Any, reservations: Iterable[Any]) -> str:
 def _named(name: str, places: Mapping[str, Any], where: str) -> str:
     if name in places:
         return name
-    found = sorted(place.name for place in places.values() if name in place.aliases)
+    found = sorted(known for known, place in places.items() if name in place.aliases)
     if len(found) == 1:
         return found[0]
     if found:
