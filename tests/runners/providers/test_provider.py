@@ -56,10 +56,18 @@ def test_no_url_of_a_lab(url: str, inventory: Path) -> None:
     assert error.value.where == "--lab"
 
 
+class NotInstalled:
+    """Has an import fail as it does without the package."""
+
+    def find_spec(self, name: str, *place: object) -> None:
+        if name == "labgrid":
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
 def test_a_lab_without_its_extra(inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("labgrid.")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "labgrid"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "labgrid", None)
+    monkeypatch.setattr(sys, "meta_path", [NotInstalled(), *sys.meta_path])
     with pytest.raises(MissingExtraError) as error:
         provider("labgrid://lab", inventory, PROFILES)
     assert "pip install 'bibench-deploy[labgrid]'" in str(error.value)
