@@ -67,6 +67,7 @@ class Line:
 
     Attributes:
         before: jobs that were finished when this start of the night began.
+        job_s: how long a job is expected to take, until some are finished; None where nobody knows.
         since: when it was first at work, s.
     """
 
@@ -79,6 +80,7 @@ class Line:
     doing: Doing = Doing.WAITING
     words: str = ""
     since: float | None = None
+    job_s: float | None = None
 
     @property
     def left(self) -> int:
@@ -91,13 +93,13 @@ class Line:
             return 0.0
         finished = self.done + self.failed - self.before
         if finished <= 0 or self.since is None:
-            return None
+            return self.job_s and self.job_s * self.left
         return (now - self.since) / finished * self.left
 
 
 @dataclass
 class Board:
-    """The state of a night, put together out of its events; drawn by ``__rich_console__``'s caller.
+    """The state of a night, put together out of its events.
 
     Attributes:
         title: of the night.
@@ -122,6 +124,7 @@ class Board:
                 line.done += job.state == "done"
                 line.failed += job.state == "failed"
                 line.before = line.done + line.failed
+                line.job_s = event.job_s.get(line.name)
             return
         line = self._line(event.device)
         if isinstance(event, Now):
@@ -194,7 +197,7 @@ class Board:
             Text(line.words.replace("\n", " ")),
             Text(f"{line.done}/{line.total}"),
             Text(failed, style="red" if line.failed or line.failures else "dim"),
-            Text("" if line.left == 0 else "?" if left is None else duration(left)),
+            Text(duration(left) if left else "?" if left is None else ""),
         ]
 
     def _line(self, device: str) -> Line:
@@ -208,7 +211,7 @@ def _counts(line: Line) -> tuple[int, int, int]:
 def short(spec: JobSpec) -> str:
     """A job in as few words as a board has room for."""
     cores = f" {spec.cpus}" if spec.cpus else ""
-    return f"{spec.model} {spec.variant} {spec.engine} ×{spec.threads}{cores}"
+    return f"{spec.model} {spec.engine} ×{spec.threads}{cores} {spec.variant}"
 
 
 def line_of(event: Event) -> str | None:

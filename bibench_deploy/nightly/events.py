@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bibench_deploy.results.job import Job, JobSpec
@@ -30,9 +30,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Planned:
-    """The jobs of the night as they are when measuring begins, those of an earlier start among them."""
+    """The jobs of the night as they are when measuring begins, those of an earlier start among them.
+
+    Attributes:
+        job_s: device → how long a job of it is expected to take, in s.
+    """
 
     jobs: tuple[Job, ...]
+    job_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bibench_deploy.errors import InputError, MissingExtraError
 from bibench_deploy.results import Store
-from bibench_deploy.results.job import JobSpec
+from bibench_deploy.results.job import JobSpec, State
 from bibench_deploy.results.nights import Night, Progress, default_name, finish, nights, open_night
 from bibench_deploy.runners.providers import DeviceProvider
 from bibench_deploy.runners.workspace import Artefact
@@ -21,7 +22,7 @@ from .checks import open_plan
 from .confirm import Confirming
 from .conversion import Converted, Task, convert_stale, find_artefact, prune, tasks
 from .document import NightReport
-from .estimate import rule_of
+from .estimate import estimate, rule_of
 from .events import Emit, Planned, Stage
 from .expansion import Board, Wanted, expand
 from .finding import Key, Unmeasured, Why
@@ -145,8 +146,14 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     with queue_of(store, night, prepared.workspace, means.warn) as queue:
         queue.add(entry.spec for entry in expected if entry.spec is not None)
         shared = Shared(queue, artefact_of, rule_of(plan), night.session, _patience(plan, night))
-        means.watch(Planned(tuple(queue.jobs())))
-        measure(_with_jobs(opens, expected), shared, means.watch)
+        means.watch(Planned(tuple(queue.jobs()), _job_s(prepared)))
+        try:
+            measure(_with_jobs(opens, expected), shared, means.watch)
+        except KeyboardInterrupt:
+            states = [job.state for job in queue.jobs()]
+            done = f"{states.count(State.DONE)} of {len(states)} jobs"
+            means.warn(f"{done} are measured and kept in {store.where}; the same command continues there")
+            raise
         found = findings(night, expected, queue, store, choice, gate)
         needs = Confirming(artefact_of, programs.kept, shared.rule, gate.factor, shared.patience, shared.stop)
         found = confirmed(found, opens, needs, means.watch)
@@ -211,6 +218,13 @@ def _artefacts(converted: Converted, workspace: Path) -> Callable[[str], Artefac
 def _with_jobs(opens: Mapping[str, Opens], expected: Sequence[Expected]) -> dict[str, Opens]:
     busy = dict.fromkeys(entry.key[0] for entry in expected if entry.spec is not None)
     return {device: opens[device] for device in busy}
+
+
+def _job_s(prepared: Prepared) -> dict[str, float]:
+    """How long a job of each device takes by the plan's own rule, in s; what devices do will tell better."""
+    expected = estimate(prepared.wanted, rule_of(prepared.plan), ())
+    count = Counter(job.device for job in prepared.wanted)
+    return {name: (span.low_s + span.high_s) / 2 / count[name] for name, span in expected.devices.items()}
 
 
 def _patience(plan: Plan, night: Night) -> Patience:

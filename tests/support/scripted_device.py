@@ -1,0 +1,156 @@
+"""A device that does what a test says: for what is decided *about* devices, where no board is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bibench_deploy.converters.manifest import Manifest, SourceModel, Tensor
+from bibench_deploy.errors import BibenchError
+from bibench_deploy.nightly.worker import Opened
+from bibench_deploy.results.job import JobSpec
+from bibench_deploy.runners.context import RunContext
+from bibench_deploy.runners.host import Host
+from bibench_deploy.runners.measure import Job, Statistic
+from bibench_deploy.runners.operators import Operator
+from bibench_deploy.runners.timing import MeasureRule, StopRule
+from bibench_deploy.runners.workspace import Artefact
+
+#: As few turns as there can be.
+QUICK = MeasureRule(min_seconds=1e-9, min_runs=1, max_seconds=1e-9, precision=1.0)
+HOST = Host("a processor", "aarch64", 4, "Linux 6.1", None)
+RUN_NS = 10_000_000
+
+
+def artefact(name: str = "net", variant: str = "bnn", engine: str = "native") -> Artefact:
+    """An artefact that no file is needed of; its sha256 is its name's."""
+    file = f"{name}-{variant}.{engine}.bbm"
+    manifest = Manifest(
+        engine=engine,
+        model=name,
+        variant=variant,
+        file=file,
+        sha256=sha256_of(file),
+        size_bytes=1000,
+        source=SourceModel(file=f"{name}.onnx", sha256="0" * 64),
+        inputs=[Tensor(name="x", shape=[1, 3, 8, 8], artefact_shape=[1, 3, 8, 8])],
+        outputs=[Tensor(name="y", shape=[1, 10], artefact_shape=[1, 10])],
+        binary_ops=1,
+        binary_layers=1,
+        versions={"bbm": "1"},
+        verified=True,
+    )
+    return Artefact(Path("/nowhere") / file, manifest)
+
+
+def sha256_of(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spec(of: Artefact, device: str = "board", threads: int = 1, **facts: Any) -> JobSpec:
+    """The job of an artefact."""
+    manifest = of.manifest
+    given: dict[str, Any] = {"cpus": None, "unit": manifest.model, "engine_id": "e" * 64} | facts
+    return JobSpec(
+        device=device,
+        engine=manifest.engine,
+        model=manifest.model,
+        variant=manifest.variant,
+        sha256=manifest.sha256,
+        threads=threads,
+        **given,
+    )
+
+
+class ScriptedDevice:
+    """Opened as ``nightly`` opens a device.
+
+    Attributes:
+        opens: raised, one after the other, when it is opened; None: it opens.
+        turns: the same for turns; an entry that is called may do more.
+        checks: the same for whether it is still ours.
+        opened: cores of each time that it was opened.
+        measured: jobs in the order of their turns.
+        refusal: why its engine can't do a job.
+    """
+
+    def __init__(self) -> None:
+        self.opens: list[BibenchError | None] = []
+        self.turns: list[BibenchError | Callable[[], None] | None] = []
+        self.checks: list[BibenchError | None] = []
+        self.opened: list[str | None] = []
+        self.measured: list[Job] = []
+        self.refusal: str | None = None
+        self.is_open = False
+
+    @contextmanager
+    def __call__(
+        self, cpus: str | None, say: Callable[[str], None], stop: threading.Event
+    ) -> Iterator[Opened]:
+        _raise_next(self.opens)
+        self.opened.append(cpus)
+        self.is_open = True
+        try:
+            yield Opened(ScriptedPlace(self, cpus), lambda: _raise_next(self.checks))
+        finally:
+            self.is_open = False
+
+
+class ScriptedPlace:
+    """See ``profile_plan.Place``."""
+
+    def __init__(self, device: ScriptedDevice, cpus: str | None) -> None:
+        self._device = device
+        self.host, self.cpus = HOST, cpus
+        self.pushed_bytes: int | None = None
+
+    def refuses(self, artefact: Artefact, threads: int) -> str | None:
+        return self._device.refusal
+
+    def open_worker(self, job: Job) -> ScriptedWorker:
+        return ScriptedWorker(self._device, job)
+
+    def operators(self, job: Job) -> list[Operator]:
+        return []
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        return {"cpus": self.cpus, "engine_sha256": "e" * 64}
+
+    def with_program(self, engine: str, path: Path) -> ScriptedPlace:
+        return self
+
+
+class ScriptedWorker:
+    """See ``runners.measure.Timed``: every run takes the same time."""
+
+    kernel: str | None = "neon"
+    warmup_runs = 0
+    statistic: Statistic = "samples"
+
+    def __init__(self, device: ScriptedDevice, job: Job) -> None:
+        self._device, self._job = device, job
+
+    def turn(self, rule: StopRule) -> list[int]:
+        assert self._device.is_open
+        self._device.measured.append(self._job)
+        _raise_next(self._device.turns)
+        return [RUN_NS] * 3
+
+    def context(self) -> RunContext:
+        return RunContext()
+
+    def close(self) -> None:
+        pass
+
+
+def _raise_next(script: list[Any]) -> None:
+    fault = script.pop(0) if script else None
+    if isinstance(fault, BaseException):
+        raise fault
+    if fault is not None:
+        fault()
