@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: line over a pipe. In s.
 TURN_S: Mapping[bool, float] = {True: 0.05, False: 1.0}
 #: Opening a job: a process, the choice of its kernel; on a device its verification. In s.
-OPENING_S = 3.0
+OPENING_S: Mapping[bool, float] = {True: 1.0, False: 3.0}
 #: Converting one model for one engine where none was converted yet, in s: a small network, a ResNet-18.
 CONVERSION_S = (5.0, 60.0)
 
@@ -146,7 +146,7 @@ def words(span: Span) -> str:
 
 
 def _expected(known: Sequence[float] | None, factor: float | None, here: bool, rule: MeasureRule) -> Span:
-    beside = OPENING_S + (TURNS + SETTLED_TURNS) * TURN_S[here]
+    beside = OPENING_S[here] + (TURNS + SETTLED_TURNS) * TURN_S[here]
     if known is None:
         turn_s = rule.min_seconds / TURNS
         return Span(
