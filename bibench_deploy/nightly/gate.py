@@ -21,11 +21,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bibench_deploy.results.comparison import other_things
+from bibench_deploy.results.steps import steps
 from bibench_deploy.runners.compare import FEWEST_TURNS, NOTABLE_FACTOR
 
 from .baseline import Baseline, Past
 from .finding import Began, Finding, Key, Status, Unmeasured, Why, key_of
-from .levels import FEWEST_NIGHTS, Judgement, Point, judgement
+from .levels import FEWEST_NIGHTS, Judgement, Point, beginning, judgement
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row
@@ -195,6 +196,9 @@ class _Job:
         if len(points) < fewest or sum(len(point.turns) for point in points) < FEWEST_TURNS:
             return self._without_baseline(row, valid, points, fewest)
         start = 0
+        if not self._named:
+            start = steps([point.centre for point in points])[-1].start
+            start = beginning(points, start, self.gate.factor)
         return self._told(judgement(now, points, start, self.gate.nights, self.gate.factor), row)
 
     @property

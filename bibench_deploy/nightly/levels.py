@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import sqrt
+from itertools import takewhile
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
@@ -75,7 +75,8 @@ def judgement(now: Point, points: Sequence[Point], start: int, nights: int, fact
     """Tonight against the present level, and against the one before while the present one is young.
 
     The level before counts for as many nights as a baseline has, so that what got slower stays so on the second
-    morning, when it is already part of the last nights.
+    morning, when it is already part of the last nights. Where levels begin is told by the nights before alone, and
+    a night is slower if it is so against either: slower values never make a pass of it.
 
     Args:
         points: the nights before, oldest first; at least one.
@@ -88,21 +89,45 @@ def judgement(now: Point, points: Sequence[Point], start: int, nights: int, fact
     """
     if not points:
         raise ValueError("a judgement without nights")
-    needed = max(factor, 1 + NIGHT_DEVIATIONS * _spread(points, start, nights))
-    present = _against(now, points[start:][-nights:], needed)
+    earlier, last = points[max(0, start - nights) : start], points[start:][-nights:]
+    needed = max(factor, 1 + NIGHT_DEVIATIONS * deviation(_relative(earlier, last)[-nights:]))
+    present = _against(now, last, needed)
+    if present.word == "faster":
+        fast = _last(points, lambda point: point.centre <= needed * now.centre)
+        present = replace(present, began=points[-fast].past.began if fast else None)
     if start < FEWEST_NIGHTS or len(points) - start >= nights:
-        return present if present.word == "same" else _since(present)
-    began = points[start].past.began
-    before = _against(now, points[max(0, start - nights) : start], needed, began)
+        return present
+    before = _against(now, earlier, needed)
     if before.word == "slower":
-        return before
-    if present.word == "slower":
-        return _since(present)
-    # Back from a slow level to the usual one is no news; better than both is.
-    return _since(present) if before.word == present.word == "faster" else _same(present)
+        return replace(before, began=last[0].past.began)
+    if present.word == "slower" or before.word == "faster":
+        return present
+    return before  # back from a slow level to the usual one is no news
 
 
-def _against(now: Point, others: Sequence[Point], needed: float, began: Began | None = None) -> Judgement:
+def beginning(points: Sequence[Point], start: int, factor: float) -> int:
+    """Number of the first night of the present level, the last nights considered that are too few for a step yet.
+
+    A single slow night may be the first of many. Faster ones must be as many as a baseline needs, since a mistaken
+    one would make alarms of what is usual.
+
+    Args:
+        start: of the level by ``results.steps``.
+    """
+    level = median(point.centre for point in points[start:])
+    slow = _last(points, lambda point: point.centre >= factor * level)
+    fast = _last(points, lambda point: point.centre * factor <= level)
+    count = slow or (fast if fast >= FEWEST_NIGHTS else 0)
+    first = len(points) - count
+    return first if count and first >= FEWEST_NIGHTS else start
+
+
+def _last(points: Sequence[Point], fits: Callable[[Point], bool]) -> int:
+    """How many at the end fit."""
+    return sum(1 for _ in takewhile(fits, reversed(points)))
+
+
+def _against(now: Point, others: Sequence[Point], needed: float) -> Judgement:
     ratio = now.centre / median(other.centre for other in others)
     pooled = [turn for other in others for turn in other.turns]
     word: Word = "same"
@@ -110,35 +135,16 @@ def _against(now: Point, others: Sequence[Point], needed: float, began: Began | 
         word = "slower"
     elif ratio <= 1 / needed and p_slower(now.turns, pooled) < SIGNIFICANT_P / 2:
         word = "faster"
-    return Judgement(word, ratio, needed, tuple(others), began)
+    return Judgement(word, ratio, needed, tuple(others))
 
 
-def _same(found: Judgement) -> Judgement:
-    return Judgement("same", found.ratio, found.needed, found.baseline)
-
-
-def _since(found: Judgement) -> Judgement:
-    """The last nights of the baseline that are nearer to tonight are of tonight's level: too few for a step yet."""
-    centre = median(point.centre for point in found.baseline)
-    middle = centre * sqrt(found.ratio)
-    count = 0
-    for point in reversed(found.baseline):
-        if (point.centre < middle) == (found.ratio > 1):
-            break
-        count += 1
-    if not count:
-        return found
-    rest = found.baseline[:-count]
-    ratio = found.ratio * centre / median(point.centre for point in rest)
-    return Judgement(found.word, ratio, found.needed, rest, found.baseline[-count].past.began)
-
-
-def _spread(points: Sequence[Point], start: int, nights: int) -> float:
-    """Relative standard deviation of the last nights about their levels."""
-    centres = [point.centre for point in points]
-    levels = [centres[:start], centres[start:]]
-    relative = [centre / median(level) for level in levels if level for centre in level]
-    return deviation(relative[-nights:])
+def _relative(*levels: Sequence[Point]) -> list[float]:
+    """Nights over the medians of their levels."""
+    found = []
+    for level in filter(None, levels):
+        centre = median(point.centre for point in level)
+        found += [point.centre / centre for point in level]
+    return found
 
 
 def deviation(values: Sequence[float]) -> float:

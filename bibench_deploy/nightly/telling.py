@@ -15,18 +15,20 @@ MOST_NAMES = 3
 def headline(report: NightReport) -> str:
     """The one line that a maintainer reads in the morning."""
     worse, ill = report.of_kind("regression"), report.of_kind("infrastructure")
+    judged = len(report.of_kind("unchanged")) + len(report.of_kind("faster"))
+    first = sum(told.median_ms is not None for told in report.of_kind("none"))
     parts = []
     if worse:
         more = f", and {counted(len(worse) - 1, 'more regression')}" if len(worse) > 1 else ""
         parts.append(sentence(worse[0]) + more)
-    elif report.measured and not ill:
-        parts.append(f"nothing got worse: {report.measured} measured")
-    elif report.measured:
-        parts.append(
-            f"nothing got worse among {report.measured - sum(t.median_ms is not None for t in ill)} jobs"
-        )
+    elif judged:
+        parts.append(f"nothing got worse: {judged} measured")
+    elif first:
+        parts.append(f"{first} measured, nothing to compare with yet")
     else:
-        parts.append("nothing was measured")
+        parts.append("nothing was measured" if not report.measured else "nothing could be judged")
+    if first and (worse or judged):
+        parts.append(f"{first} without a baseline yet")
     if ill:
         parts.append(f"{counted(len(ill), 'job')} not judged: {_of_devices(ill)}")
     return "; ".join(parts)

@@ -53,6 +53,19 @@ def test_one_odd_night_neither_hides_a_regression_nor_makes_one() -> None:
     assert found(row(TONIGHT, 11), odd).status == Status.SUSPECT
 
 
+def test_a_slower_job_stays_slower_on_the_mornings_after_and_says_since_when() -> None:
+    """Until the level has lasted as long as a baseline; the reference is the last night before it."""
+    medians = [10.0] * 10 + [11.0] * 10
+    history = rows(medians)
+    findings = [found(history[n], history[:n]) for n in range(10, 20)]
+    assert [finding.status for finding in findings] == [Status.SUSPECT] * 7 + [Status.SAME] * 3
+    began = Began(night_of(10).name, night_of(10).commit)
+    for finding in findings[:7]:
+        assert finding.since == began
+        assert finding.baseline[-1] == history[9]
+        assert finding.ratio == pytest.approx(1.1, rel=0.02)
+
+
 def test_a_second_step_on_top_of_a_known_one() -> None:
     history = rows([10] * 10 + [11] * 3 + [13])
     finding = found(history[-1], history[:-1])
@@ -68,9 +81,8 @@ def test_back_from_a_slow_level_is_no_news_and_back_from_a_fast_one_is() -> None
 def test_an_improvement_is_told_and_is_the_usual_soon() -> None:
     history = rows([10] * 10 + [8] * 6)
     told = [found(history[n], history[:n]) for n in range(10, 16)]
-    assert told[0].status == Status.FASTER
-    assert told[0].since == Began(night_of(10).name, night_of(10).commit)
-    assert told[-1].status == Status.SAME
+    assert [finding.status for finding in told] == [Status.FASTER] * 3 + [Status.SAME] * 3
+    assert {finding.since for finding in told[:3]} == {Began(night_of(10).name, night_of(10).commit)}
 
 
 def test_another_artefact_in_the_history_is_the_same_job() -> None:
