@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,8 +49,6 @@ def artefact(name: str = "net", variant: str = "bnn", engine: str = "native") ->
 
 
 def sha256_of(text: str) -> str:
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -77,6 +77,8 @@ class ScriptedDevice:
         opened: cores of each time that it was opened.
         measured: jobs in the order of their turns.
         refusal: why its engine can't do a job.
+        run_ns: how long a run takes: by the artefact's file, and the program that executes it.
+        program: sha256 of its engine's program.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,8 @@ class ScriptedDevice:
         self.opened: list[str | None] = []
         self.measured: list[Job] = []
         self.refusal: str | None = None
+        self.run_ns: Callable[[Path, str], float] = lambda artefact, program: RUN_NS
+        self.program = "e" * 64
         self.is_open = False
 
     @contextmanager
@@ -104,8 +108,8 @@ class ScriptedDevice:
 class ScriptedPlace:
     """See ``profile_plan.Place``."""
 
-    def __init__(self, device: ScriptedDevice, cpus: str | None) -> None:
-        self._device = device
+    def __init__(self, device: ScriptedDevice, cpus: str | None, program: str | None = None) -> None:
+        self._device, self._program = device, program or device.program
         self.host, self.cpus = HOST, cpus
         self.pushed_bytes: int | None = None
 
@@ -113,33 +117,35 @@ class ScriptedPlace:
         return self._device.refusal
 
     def open_worker(self, job: Job) -> ScriptedWorker:
-        return ScriptedWorker(self._device, job)
+        return ScriptedWorker(self._device, job, self._program)
 
     def operators(self, job: Job) -> list[Operator]:
         return []
 
     def facts(self, job: Job) -> dict[str, Any]:
-        return {"cpus": self.cpus, "engine_sha256": "e" * 64}
+        return {"cpus": self.cpus, "engine_sha256": self._program}
 
     def with_program(self, engine: str, path: Path) -> ScriptedPlace:
-        return self
+        return ScriptedPlace(self._device, self.cpus, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 class ScriptedWorker:
-    """See ``runners.measure.Timed``: every run takes the same time."""
+    """See ``runners.measure.Timed``: a thousandth of noise, always the same one."""
 
     kernel: str | None = "neon"
     warmup_runs = 0
     statistic: Statistic = "samples"
 
-    def __init__(self, device: ScriptedDevice, job: Job) -> None:
-        self._device, self._job = device, job
+    def __init__(self, device: ScriptedDevice, job: Job, program: str) -> None:
+        self._device, self._job, self._program = device, job, program
+        self._random = random.Random(f"{job.artefact.name} {program}")
 
     def turn(self, rule: StopRule) -> list[int]:
         assert self._device.is_open
         self._device.measured.append(self._job)
         _raise_next(self._device.turns)
-        return [RUN_NS] * 3
+        usual = self._device.run_ns(self._job.artefact, self._program)
+        return [round(usual * self._random.gauss(1, 0.001)) for _ in range(5)]
 
     def context(self) -> RunContext:
         return RunContext()
