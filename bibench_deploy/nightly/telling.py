@@ -25,8 +25,8 @@ def headline(report: NightReport) -> str:
         parts.append(f"nothing got worse: {judged} measured")
     elif first:
         parts.append(f"{first} measured, nothing to compare with yet")
-    else:
-        parts.append("nothing was measured" if not report.measured else "nothing could be judged")
+    elif not report.measured:
+        parts.append("nothing was measured")
     if first and (worse or judged):
         parts.append(f"{first} without a baseline yet")
     if ill:
