@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bibench_deploy.runners.clusters import choose_local
+from bibench_deploy.runners.clusters import choose_local, cluster_sizes, local_cpus, local_numbers
 from bibench_deploy.runners.host import local_host
 from bibench_deploy.runners.measure import WORKER, Job, Timed, Worker
 from bibench_deploy.runners.native_build import PROGRAM_VARIABLE, program
@@ -57,7 +57,8 @@ class LocalPlace:
         self.cpus = cpus
         self._numbers = choose_local(cpus) if cpus else ()
         self._programs = programs or {}
-        host = local_host()
+        usable = self._numbers or local_numbers()
+        host = replace(local_host(), clusters=cluster_sizes(local_cpus(), usable))
         self.host = replace(host, cores=len(self._numbers)) if cpus else host
         self.pushed_bytes: int | None = None
 

@@ -7,8 +7,9 @@ from typing import Any
 from bibench_deploy.metrics import HardwareMetric
 from bibench_deploy.runners.timing import summarise
 
+from .conditions import apart
 from .operator_tables import operator_documents
-from .report import Comparison, Line, Report
+from .report import Comparison, Line, Report, Uncompared
 from .row import Row
 from .scaling import Sweep, efficiencies, sweeps
 
@@ -17,11 +18,20 @@ def document(report: Report) -> dict[str, Any]:
     """The document; times in ms, sizes in bytes. What is not applicable stands after what was measured."""
     found = sweeps(report.lines)
     efficiency = efficiencies(found)
-    lines = [_line(line) | {"parallel_efficiency": efficiency.get(line.row.id)} for line in report.lines]
+    unlike = apart(report.lines)
+    lines = [
+        _line(line)
+        | {
+            "parallel_efficiency": efficiency.get(line.row.id),
+            "other_condition": list(unlike.get(line.row.id, ())),
+        }
+        for line in report.lines
+    ]
     return {
         "rows": [*lines, *map(_not_applicable, report.not_applicable)],
         "sweeps": [_sweep(sweep) for sweep in found],
         "metrics": [_metric(comparison) for comparison in report.comparisons],
+        "not_compared": [_uncompared(pair) for pair in report.uncompared],
         "overall": metric_document(report.overall) if report.overall else None,
     }
 
@@ -101,19 +111,31 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "parallel_efficiency": [sweep.efficiency.get(threads) for threads in sweep.lines],
         "oversubscribed": [threads for threads, line in sweep.lines.items() if line.oversubscribed],
         "knee": sweep.knee,
+        "little_cores_from": sweep.crossing,
         "stable": sweep.stable,
     }
 
 
-def _metric(comparison: Comparison) -> dict[str, Any]:
-    row = comparison.binarized.row
+def _of(row: Row) -> dict[str, Any]:
     return {
         "device": row.device,
         "engine": row.engine,
         "model": row.model,
         "variant": row.variant,
         "threads": row.threads,
+    }
+
+
+def _uncompared(pair: Uncompared) -> dict[str, Any]:
+    return _of(pair.binarized.row) | {"why": list(pair.why)}
+
+
+def _metric(comparison: Comparison) -> dict[str, Any]:
+    row, interval = comparison.binarized.row, comparison.interval
+    return {
+        **_of(row),
         **_values(comparison.metric),
+        "speedup_interval": [interval.low, interval.high] if interval else None,
         "stable": comparison.stable,
         "oversubscribed": comparison.binarized.oversubscribed,
         "verified": row.verified,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from .conditions import apart
 from .published.latencies import SOURCE
 from .report import Report
-from .tables import OVERSUBSCRIBED, UNSTABLE, marks, milliseconds, not_applicable, notes
+from .scaling_tables import show_scaling
+from .tables import OTHER, OVERSUBSCRIBED, UNSTABLE, marks, milliseconds, not_applicable, not_compared, notes
 from .tidy import Column, Grid, Mean, Place, Score, grid, scores
 
 if TYPE_CHECKING:
@@ -35,7 +38,9 @@ def show_report(report: Report, console: Console, published: Mapping[Place, Mapp
     found = scores(report)
     if found:
         _show_scores(found, console)
-    for note in (*notes(report.lines), *not_applicable(report.not_applicable)):
+    show_scaling(report, console)
+    said = (*notes(report.lines), *not_compared(report.uncompared))
+    for note in (*said, *not_applicable(report.not_applicable)):
         console.print(escape(note), soft_wrap=True)
     if published:
         console.print(_about(table), soft_wrap=True)
@@ -52,6 +57,7 @@ def _show_latencies(table: Grid, console: Console, published: Mapping[Place, Map
     if len(engines) == 1:
         constant.append(f"engine {engines[0]}")
     console.print(escape(", ".join(["median latency in ms", *constant])), soft_wrap=True)
+    unlike = apart(table.cells.values())
     shown = _empty(*varying, *([""] if published else []))
     for column in columns:
         name = column.algorithm if len(engines) == 1 else f"{column.engine}\n{column.algorithm}"
@@ -60,7 +66,7 @@ def _show_latencies(table: Grid, console: Console, published: Mapping[Place, Map
     for place in table.places:
         full = [_key(place)[_TITLES.index(title)] for title in varying]
         key, before = [escape(text) for text in _news(full, before)], full
-        own = [_own(table, place, column) for column in columns]
+        own = [_own(table, place, column, unlike) for column in columns]
         shown.add_row(*key, *([OWN] if published else []), *own)
         if place in published:
             theirs = [_published(published[place].get(column)) for column in columns]
@@ -77,13 +83,14 @@ def _columns(table: Grid, published: Mapping[Place, Mapping[Column, float]]) -> 
     return sorted((*own, *more), key=lambda column: engines.index(column.engine))
 
 
-def _own(table: Grid, place: Place, column: Column) -> str:
+def _own(table: Grid, place: Place, column: Column, unlike: Container[UUID]) -> str:
     line = table.cells.get((place, column))
     if line is None:
         return "n/a" if (place, column) in table.not_applicable else NOT_MEASURED
     sign = "" if line.stable else UNSTABLE
     over = OVERSUBSCRIBED if line.oversubscribed else ""
-    return f"{sign}{milliseconds(line.summary.median_ms)}{over}{marks(line.row)}"
+    other = OTHER if line.row.id in unlike else ""
+    return f"{sign}{milliseconds(line.summary.median_ms)}{over}{other}{marks(line.row)}"
 
 
 def _published(latency: float | None) -> str:

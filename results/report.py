@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bibench_deploy.metrics import HardwareMetric, hardware_metric, ratio
-from bibench_deploy.runners.statistics import Interval, median_interval, split
+from bibench_deploy.runners.compare import incomparable, paired_interval, ratio_interval
+from bibench_deploy.runners.statistics import (
+    FEWEST_FOR_INTERVAL,
+    Interval,
+    Turns,
+    median_interval,
+    split,
+    turn_medians,
+)
 from bibench_deploy.runners.timing import NS_PER_MS, Summary, summarise
 
 from .row import FULL_PRECISION, Row
@@ -33,10 +41,15 @@ class Line:
         reasons = ", ".join(self.row.reasons)
         return f"{self.row.verdict}: {reasons}" if reasons else self.row.verdict
 
+    @property
+    def turns(self) -> Turns:
+        """Its samples, ns, as they were taken."""
+        return split(self.row.samples_ns, self.row.turns)
+
     @cached_property
     def interval_ms(self) -> Interval | None:
         """The 95 % interval of the median in ms; None where there are too few turns for one."""
-        found = median_interval(split(self.row.samples_ns, self.row.turns))
+        found = median_interval(self.turns)
         return Interval(found.low / NS_PER_MS, found.high / NS_PER_MS) if found else None
 
     @property
@@ -57,6 +70,21 @@ class Comparison:
     full_precision: Line
     metric: HardwareMetric
 
+    @cached_property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the speedup; None where there are too few turns for one.
+
+        Bootstrapped over the medians of turns: pairs of them where both were measured in one session, in rotation.
+        """
+        first, second = (turn_medians(line.turns) for line in (self.binarized, self.full_precision))
+        if min(len(first), len(second)) < FEWEST_FOR_INTERVAL:
+            return None
+        sessions = {self.binarized.row.session, self.full_precision.row.session}
+        paired = len(sessions) == 1 and None not in sessions
+        found = (paired_interval if paired else ratio_interval)(first, second)
+        # It is of turns, the speedup is of runs.
+        return Interval(min(found.low, self.metric.speedup), max(found.high, self.metric.speedup))
+
     @property
     def stable(self) -> bool:
         """Whether both medians are."""
@@ -70,11 +98,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Uncompared:
+    """A binarized model and its twin that were not measured under one condition, and so have no ratio."""
+
+    binarized: Line
+    full_precision: Line
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """What ``profile`` shows.
 
     Attributes:
         not_applicable: rows of what an engine can't do.
+        uncompared: pairs that would be comparisons if they could be compared.
         overall: Eq. 9 over the comparisons that are fair; None without any.
     """
 
@@ -82,17 +120,23 @@ class Report:
     comparisons: tuple[Comparison, ...]
     overall: HardwareMetric | None
     not_applicable: tuple[Row, ...] = ()
+    uncompared: tuple[Uncompared, ...] = ()
 
 
 def report(rows: Sequence[Row]) -> Report:
     """Summarise rows of one session, in their order."""
     lines = tuple(Line(row, summarise(row.samples_ns)) for row in rows if row.state == "measured")
     twins = {_pairing(line.row): line for line in lines if line.row.variant == FULL_PRECISION}
-    comparisons = tuple(
-        _compare(line, twins[_pairing(line.row)])
+    paired = [
+        (
+            line,
+            twins[_pairing(line.row)],
+            incomparable(twins[_pairing(line.row)].row.context, line.row.context),
+        )
         for line in lines
         if line.row.variant != FULL_PRECISION and _pairing(line.row) in twins
-    )
+    ]
+    comparisons = tuple(_compare(line, twin) for line, twin, why in paired if not why)
     fair = [comparison.metric for comparison in comparisons if comparison.fair]
     pairs = [(metric.speedup, metric.compression) for metric in fair]
     return Report(
@@ -100,6 +144,7 @@ def report(rows: Sequence[Row]) -> Report:
         comparisons,
         hardware_metric(pairs) if pairs else None,
         tuple(row for row in rows if row.state == "not_applicable"),
+        tuple(Uncompared(line, twin, why) for line, twin, why in paired if why),
     )
 
 

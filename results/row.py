@@ -22,13 +22,14 @@ Verdict = Literal["stable", "unstable", "invalid"]
 
 
 class HostFacts(BaseModel):
-    """The machine that executed the artefact; see ``runners.host.Host``."""
+    """The machine that executed the artefact; see ``runners.host.Host``. Earlier rows know no clusters."""
 
     model_config = ConfigDict(frozen=True)
     cpu: str
     arch: str
     cores: int
     system: str
+    clusters: list[int] = []
 
 
 class Row(BaseModel):

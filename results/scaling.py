@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bibench_deploy.runners.compare import incomparable
+
 from .report import Line
 from .row import Row
 
@@ -17,11 +19,14 @@ class Sweep:
         lines: by number of threads, ascending; the last of each.
         efficiency: T1 / (n · Tn) of the medians, by number of threads; empty where one thread was not measured.
         knee: the number of threads from which on more are not worth it; None where fewer than two have cores.
+        crossing: the first number of threads that needs little cores, too; None where none does, or the device's
+            clusters are not known.
     """
 
     lines: Mapping[int, Line]
     efficiency: Mapping[int, float]
     knee: int | None
+    crossing: int | None = None
 
     @property
     def row(self) -> Row:
@@ -52,10 +57,21 @@ def efficiencies(found: Sequence[Sweep]) -> dict[object, float]:
 
 
 def _sweep(lines: Mapping[int, Line]) -> Sweep:
-    medians = {threads: line.summary.median_ms for threads, line in lines.items()}
+    first = next(iter(lines.values())).row.context
+    # More threads make a chip clock down: that is part of their efficiency. Another governor is not.
+    alike = {n: line for n, line in lines.items() if not incomparable(first, line.row.context, clock=False)}
+    medians = {threads: line.summary.median_ms for threads, line in alike.items()}
     one = medians.get(1)
     efficiency = {} if one is None else {n: one / (n * median) for n, median in medians.items()}
-    return Sweep(lines, efficiency, knee({n: medians[n] for n in lines if not lines[n].oversubscribed}))
+    own_cores = {n: median for n, median in medians.items() if not lines[n].oversubscribed}
+    return Sweep(lines, efficiency, knee(own_cores), _crossing(lines))
+
+
+def _crossing(lines: Mapping[int, Line]) -> int | None:
+    """The system takes the fastest cores first, so threads beyond them run on the slowest cluster."""
+    clusters = next(iter(lines.values())).row.host.clusters
+    fast = sum(clusters[:-1])
+    return min((n for n in lines if n > fast), default=None) if len(clusters) > 1 else None
 
 
 def knee(medians: Mapping[int, float]) -> int | None:

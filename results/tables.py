@@ -11,7 +11,8 @@ from rich.table import Table
 
 from bibench_deploy.runners.timing import STABLE_SPREAD
 
-from .report import Comparison, Line, Report
+from .conditions import apart
+from .report import Comparison, Line, Report, Uncompared
 from .row import Row
 from .scaling import efficiencies, sweeps
 
@@ -22,13 +23,17 @@ CHANGED = "≠"
 UNVERIFIED = "?"
 OVERSUBSCRIBED = "+"
 UNSTABLE = "~"
+OTHER = "†"
+EFFICIENCY = "parallel efficiency, the time of one thread over n times that of n threads"
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report."""
     if report.lines:
         _show_lines(report, console)
-    for note in (*notes(report.lines), *knees(report.lines), *not_applicable(report.not_applicable)):
+    eff = [f"eff.: {EFFICIENCY}"] if efficiencies(sweeps(report.lines)) else []
+    said = (*eff, *notes(report.lines), *not_compared(report.uncompared), *knees(report.lines))
+    for note in (*said, *not_applicable(report.not_applicable)):
         console.print(escape(note), soft_wrap=True)
 
 
@@ -60,8 +65,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
             )
         if not row.verified:
             said.append(f"{UNVERIFIED} {name} was not verified against its model")
-    if efficiencies(sweeps(lines)):
-        said.append("eff.: parallel efficiency, the time of one thread over n times that of n threads")
+    said += other_conditions(lines)
     over = next((line for line in lines if line.oversubscribed), None)
     if over:
         said.append(
@@ -91,20 +95,54 @@ def notes(lines: Sequence[Line]) -> list[str]:
     return said
 
 
+def other_conditions(lines: Sequence[Line]) -> list[str]:
+    """Which rows must not be compared with the others, one line for all that tell the same."""
+    unlike = apart(lines)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for line in lines:
+        row = line.row
+        if row.id in unlike:
+            name = f"{row.model} {row.variant} {row.engine} {_threads(line)} on {row.device}"
+            found.setdefault(unlike[row.id], []).append(name)
+    return [
+        f"{OTHER} not measured as most are, so not to be compared with them: {', '.join(names)}: {'; '.join(why)}"
+        for why, names in found.items()
+    ]
+
+
+def not_compared(pairs: Sequence[Uncompared]) -> list[str]:
+    """Which models have no ratio to their twins, and why."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for pair in pairs:
+        row = pair.binarized.row
+        name = f"{row.model} {row.variant} {row.engine} {_threads(pair.binarized)} on {row.device}"
+        found.setdefault(pair.why, []).append(name)
+    return [
+        f"not compared with full precision: {', '.join(names)}: {'; '.join(why)}; measure both in one sweep"
+        for why, names in found.items()
+    ]
+
+
 def knees(lines: Sequence[Line]) -> list[str]:
     """What more threads bring, one line for all sweeps that tell the same."""
     found: dict[int, list[str]] = {}
+    crossing: dict[tuple[str, int], None] = {}
     for sweep in sweeps(lines):
+        row = sweep.row
+        if sweep.crossing is not None:
+            crossing[row.device, sweep.crossing] = None
         if sweep.knee is not None:
-            row = sweep.row
             mark = "" if sweep.stable else UNSTABLE
             cores = f" on {row.cpus}" if row.cpus else ""
             name = f"{mark}{row.model} {row.variant} {row.engine}{cores}"
             found.setdefault(sweep.knee, []).append(name)
-    return [
-        f"knee: {threads} thread{'s' if threads > 1 else ''}, more are not worth their cores: {', '.join(names)}"
-        for threads, names in sorted(found.items())
-    ]
+    said = []
+    for threads, names in sorted(found.items()):
+        counted = f"{threads} thread{'s' if threads > 1 else ''}"
+        said.append(f"knee: {counted}, more are not worth their cores: {', '.join(names)}")
+    for device, threads in crossing:
+        said.append(f"{device}: with {threads} threads and more, little cores work, too")
+    return said
 
 
 def not_applicable(rows: Sequence[Row]) -> list[str]:
@@ -132,7 +170,7 @@ def _caption(lines: Sequence[Line]) -> str:
 
 def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
     left = ("engine", "variant") if several_engines else ("variant",)
-    efficiency = efficiencies(sweeps(lines))
+    efficiency, unlike = efficiencies(sweeps(lines)), apart(lines)
     right = ("threads", *(["eff."] if efficiency else []), "median ms", "p10–p90 ms", "runs", "size")
     table = _table(*left, right=right)
     table.add_column("verdict")
@@ -147,7 +185,7 @@ def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
             escape(row.variant) + marks(row),
             _threads(line),
             *([_percent(efficiency.get(row.id))] if efficiency else []),
-            milliseconds(summary.median_ms),
+            f"{milliseconds(summary.median_ms)}{OTHER if row.id in unlike else ''}",
             f"{milliseconds(summary.p10_ms)}–{milliseconds(summary.p90_ms)}",
             str(summary.runs),
             size(row.size_bytes),

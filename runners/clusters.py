@@ -93,15 +93,31 @@ def local_cpus(sys: Path = SYS) -> tuple[Cpu, ...]:
     return tuple(sorted(found, key=lambda cpu: cpu.number))
 
 
+def cluster_sizes(cpus: Iterable[Cpu], usable: Collection[int] | None = None) -> tuple[int, ...]:
+    """How many cores each cluster has, fastest first; of those that are on and may be used.
+
+    Args:
+        usable: their numbers; None for all.
+    """
+    chosen = (cpu for cpu in cpus if cpu.online is not False and (usable is None or cpu.number in usable))
+    return tuple(group.count for group in group_cores(tuple(chosen), {}))
+
+
 def choose_local(request: str) -> tuple[int, ...]:
     """As ``choose_cpus``, on this machine.
 
     Raises:
         InputError: there are no such cores, or the system pins no process.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    usable = local_numbers()
+    if usable is None:
         raise _refused(request, "this system lets no process choose its cores")
-    return choose_cpus(request, local_cpus(), os.sched_getaffinity(0))
+    return choose_cpus(request, local_cpus(), usable)
+
+
+def local_numbers() -> frozenset[int] | None:
+    """Cores that this process may use; None where the system lets no process choose."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

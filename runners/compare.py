@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal
 
 from .context import RunContext
-from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, Turns, turn_medians
+from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, Turns, inflation, turn_medians
 
 Word = Literal["slower", "faster", "same", "unknown"]
 
@@ -92,10 +92,30 @@ def ratio_interval(first: list[float], second: list[float], confidence: float = 
     return Interval(float(low), float(high))
 
 
-def incomparable(a: RunContext, b: RunContext) -> tuple[str, ...]:
+def paired_interval(first: list[float], second: list[float], confidence: float = CONFIDENCE) -> Interval:
+    """The same of values that were taken side by side: pairs are drawn, so that what both had in common cancels.
+
+    Widened by ``inflation`` of the pairs' ratios. Of lists of unequal length the ends are left out.
+    """
+    import numpy as np
+
+    count = min(len(first), len(second))
+    a, b = (np.asarray(values[:count], float) for values in (first, second))
+    drawn = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+    ratios = np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1)
+    tail = (1 - confidence) / 2
+    low, centre, high = np.quantile(ratios, [tail, 0.5, 1 - tail])
+    found = Interval(float(low), float(high))
+    return found.widened(inflation([float(ratio) for ratio in b / a]), float(centre))
+
+
+def incomparable(a: RunContext, b: RunContext, clock: bool = True) -> tuple[str, ...]:
     """What makes two measurements of different things: another governor, clock, ABI or set of cores.
 
     Facts that are unknown on either side are no reason.
+
+    Args:
+        clock: whether another clock is a reason.
     """
     facts: Mapping[str, Callable[[RunContext], str | None]] = {
         "governor": lambda context: context.governor,
@@ -106,12 +126,11 @@ def incomparable(a: RunContext, b: RunContext) -> tuple[str, ...]:
         f"other {name} ({of(a)}, {of(b)})" for name, of in facts.items() if of(a) and of(b) and of(a) != of(b)
     ]
     clocks = _clock(a), _clock(b)
-    if clocks[0] and clocks[1] and abs(clocks[0] - clocks[1]) > SAME_CLOCK * max(clocks):
+    if clock and clocks[0] and clocks[1] and abs(clocks[0] - clocks[1]) > SAME_CLOCK * max(clocks):
         reasons.append(f"other clock ({clocks[0]:.0f} MHz, {clocks[1]:.0f} MHz)")
     return tuple(reasons)
 
 
 def _clock(context: RunContext) -> float:
-    """Mean clock of the used cores, MHz; 0 where it is unknown."""
-    clocks = context.clock_mhz_during or context.clock_mhz_after or {}
-    return sum(clocks.values()) / len(clocks) if clocks else 0.0
+    """Clock of the fastest used core, MHz, which is at work while others may idle; 0 where it is unknown."""
+    return max((context.clock_mhz_during or context.clock_mhz_after or {}).values(), default=0.0)

@@ -18,6 +18,7 @@ class Host:
         cores: cores that this process may use.
         system: operating system and release.
         governor: the frequency policy of the first core; None where there is none to see (virtual machines).
+        clusters: how many of these cores are in each cluster, fastest first; empty where that is not known.
     """
 
     cpu: str
@@ -25,6 +26,7 @@ class Host:
     cores: int
     system: str
     governor: str | None
+    clusters: tuple[int, ...] = ()
 
 
 def local_host(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Host:

@@ -2,10 +2,10 @@
 
 An interval is only as wide as the variation that was repeated, so what is repeated must be what varies (Kalibera
 and Jones, *Rigorous benchmarking in reasonable time*, ISMM 2013). Runs that follow each other share the machine's
-state and are no independent samples; turns (blocks of runs, between which other artefacts have theirs; each a process
-of its own on devices and with the native engine) come closer, and where they resemble their neighbours they count for
-fewer. Hence every interval here is computed twice, over the runs and over the medians of the turns, and the wider one
-is told.
+state and are no independent samples; turns (blocks of runs, between which other artefacts have theirs; each a
+process of its own on devices and with the native engine) come closer, and where they resemble their neighbours they
+count for fewer. Hence every interval here is computed twice, over the runs and over the medians of the turns, and
+the wider one is told.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def median_interval(turns: Turns, confidence: float = CONFIDENCE) -> Interval | 
     return Interval(min(runs.low, wide.low), max(runs.high, wide.high))
 
 
-#: A correlation that is estimated from ten values can come out as 1, and no factor would be enough; what is beyond is
-#: a trend, which ``drift`` tells.
+#: A correlation that is estimated from ten values can come out as 1, and no factor would be enough; what is beyond
+#: is a trend, which ``drift`` tells.
 MOST_CORRELATION = 0.9
 
 

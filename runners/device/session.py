@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 from bibench_deploy.device_profiles import CoreType, Device
 from bibench_deploy.errors import DeviceError, DeviceUnfitError, InputError, TransientDeviceError
-from bibench_deploy.runners.clusters import choose_cpus, ranges
+from bibench_deploy.runners.clusters import choose_cpus, cluster_sizes, ranges
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
 from bibench_deploy.runners.transport.base import Completed, Transport
@@ -127,7 +127,9 @@ class DeviceSession:
     def host(self) -> Host:
         """The device as a row of the store knows it; of its cores those that engines may use."""
         found = host_of(self.facts)
-        return replace(found, cores=len(self.cpus)) if self.cpus else found
+        if not self.cpus:
+            return found
+        return replace(found, cores=len(self.cpus), clusters=cluster_sizes(self.facts.cpus, self.cpus))
 
     def open(self) -> Self:
         """Connect, take the lease, look what the device is.
@@ -308,6 +310,7 @@ def host_of(facts: DeviceFacts) -> Host:
         cores=min(known, default=1),
         system=" ".join(filter(None, (facts.system, facts.kernel))) or "unknown",
         governor=facts.governors[0] if facts.governors else None,
+        clusters=tuple(group.count for group in facts.groups),
     )
 
 

@@ -80,7 +80,9 @@ def test_the_json_document_keeps_its_promised_fields() -> None:
 
 
 def test_no_rows_are_an_empty_document() -> None:
-    assert document(report([])) == {"rows": [], "sweeps": [], "metrics": [], "overall": None}
+    assert document(report([])) == {
+        "rows": [], "sweeps": [], "metrics": [], "not_compared": [], "overall": None
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18_bireal_imagenet_zero_padding__frozen__dynamo"])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bibench_deploy.runners.compare import FEWEST_TURNS, compare, incomparable, mann_whitney
+from bibench_deploy.runners.compare import (
+    FEWEST_TURNS,
+    compare,
+    incomparable,
+    mann_whitney,
+    paired_interval,
+    ratio_interval,
+)
 from bibench_deploy.runners.context import RunContext
 
 
@@ -80,3 +87,31 @@ BASE = RunContext(governor="performance", abi="aarch64-linux-gnu", clock_mhz_dur
 )
 def test_measurements_under_other_conditions(other: RunContext, reasons: tuple[str, ...]) -> None:
     assert incomparable(BASE, other) == reasons
+
+
+def test_what_both_had_in_common_cancels_in_pairs() -> None:
+    """A clock that moves by a tenth from turn to turn, and a ratio that does not."""
+    random = np.random.default_rng(3)
+    state = 1 + 0.1 * random.normal(size=12)
+    first, second = list(40 * state), list(10 * state * (1 + 0.001 * random.normal(size=12)))
+    paired, apart = paired_interval(first, second), ratio_interval(first, second)
+    assert 0.249 < paired.low < 0.25 < paired.high < 0.251
+    assert apart.high - apart.low > 20 * (paired.high - paired.low)
+
+
+@pytest.mark.parametrize("count", [10, 25])
+def test_a_paired_interval_covers_the_ratio_as_often_as_promised(count: int) -> None:
+    random = np.random.default_rng(4)
+    trials = 300
+    covered = 0
+    for _ in range(trials):
+        state = 1 + 0.05 * random.normal(size=count)
+        pair = [list(mean * state * (1 + 0.02 * random.normal(size=count))) for mean in (4.0, 1.0)]
+        found = paired_interval(*pair)
+        covered += found.low <= 0.25 <= found.high
+    # Three standard errors of 300 trials are 3.8 %; the widening makes it cover more than it has to.
+    assert covered / trials >= 0.95 - 0.038
+
+
+def test_of_lists_of_unequal_length_the_ends_are_left_out() -> None:
+    assert paired_interval([2.0] * 8, [1.0] * 6 + [9.0]) == paired_interval([2.0] * 7, [1.0] * 6 + [9.0])
