@@ -30,9 +30,10 @@ def publish(report: NightReport, as_json: bool, junit: Path | None, summary: Pat
         console.print_json(report.document())
     else:
         _print(report)
-        if os.environ.get(IN_ACTIONS) == "true":
-            for command in markdown.commands(report):
-                console.stdout().print(command, markup=False, soft_wrap=True)
+    if os.environ.get(IN_ACTIONS) == "true":  # GitHub reads commands on either stream
+        out = console.stderr() if as_json else console.stdout()
+        for command in markdown.commands(report):
+            out.print(command, markup=False, soft_wrap=True)
     if junit is not None:
         write_atomically(junit, junit_xml.junit(report))
     if summary is not None:
