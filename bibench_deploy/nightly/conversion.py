@@ -7,7 +7,7 @@ failures are not, and tried again the next time.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -153,16 +153,15 @@ def convert_stale(
         else:
             used(workspace, key)
             _take(converted, task, there)
-    total = len(left)
     with closing(_all_made(left, pool)) as outcomes:  # which ends the pool, whatever happens here
         for task, order, made in outcomes:
             converted.made += 1
-            say(f"converted {converted.made} of {total}: {task.model.stem} for {task.engine}")
+            say(f"converted {converted.made} of {len(left)}: {task.model.stem} for {task.engine}")
             if isinstance(made, BibenchError):
                 converted.failed[task.model, task.engine] = made
             elif made.error is not None:
                 converted.failed[task.model, task.engine] = restore(dict(made.error))
-            else:
+            elif order is not None:
                 _take(converted, task, keep(workspace, key_of(order), order, made))
     return converted
 
@@ -175,17 +174,16 @@ def _take(converted: Converted, task: Task, there: Kept) -> None:
         converted.artefacts[task.model, task.engine, variant] = artefact
 
 
-Outcome = tuple[Task, Order, Made | BibenchError]
+#: The order is None where the task's files could not be read any more.
+Outcome = tuple[Task, Order | None, Made | BibenchError]
 
 
 def _all_made(wanted: Sequence[Task], pool: Pool) -> Generator[Outcome]:
     """Every task's outcome as it comes; a task that takes its process along is tried once more, alone."""
     suspects: list[Task] = []
     if wanted:
-        # The largest first: what begins last should not take longest.
-        largest_first = sorted(wanted, key=lambda task: -task.model.stat().st_size)
         with pool() as executor:
-            for task, order, made in _made(largest_first, executor):
+            for task, order, made in _made(wanted, executor):
                 if isinstance(made, _BrokenError):
                     suspects.append(task)
                 else:
@@ -205,11 +203,13 @@ def _made(wanted: Sequence[Task], executor: Executor) -> Generator[Outcome]:
     while waiting or under_way:
         while waiting and len(under_way) < UNDER_WAY:
             task = waiting.pop()
-            order = _order(task)
             try:
+                order = _order(task)
                 under_way[executor.submit(make, order)] = task, order
-            except BrokenProcessPool:
-                yield task, order, _broken(task)
+            except BibenchError as error:
+                yield task, None, error
+            except RuntimeError:  # the pool is broken, or was closed since its cluster is gone
+                yield task, None, _broken(task)
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
             task, order = under_way.pop(future)
             yield task, order, _outcome(future, task)
@@ -218,7 +218,7 @@ def _made(wanted: Sequence[Task], executor: Executor) -> Generator[Outcome]:
 def _outcome(future: Future[Made], task: Task) -> Made | BibenchError:
     try:
         return future.result()
-    except BrokenProcessPool:
+    except (BrokenProcessPool, CancelledError):
         return _broken(task)
     except Exception as error:
         # Dask's own errors, which are no classes of ours to name here: it may not be installed.

@@ -66,7 +66,7 @@ def expand(
 
     Args:
         models: files of each ``[[models]]``, as ``find_models`` gives them.
-        boards: devices of each ``[[devices]]``, as ``find_boards`` gives them.
+        boards: devices of each ``[[devices]]``, as ``boards_of`` gives them.
         only: as ``choose`` takes them.
 
     Returns:
@@ -198,19 +198,14 @@ def _plain(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
-def find_boards(plan: Plan, provider: DeviceProvider) -> tuple[tuple[Board, ...], ...]:
-    """The devices of each ``[[devices]]``.
+def boards_of(devices: Devices, provider: DeviceProvider) -> tuple[Board, ...]:
+    """The devices of one ``[[devices]]``.
 
     Raises:
         InputError: an unknown name, tag or profile.
         InfrastructureError: the lab can't be asked.
         StorageError: the registry of engines is damaged.
     """
-    return tuple(boards_of(entry, provider) for entry in plan.devices)
-
-
-def boards_of(devices: Devices, provider: DeviceProvider) -> tuple[Board, ...]:
-    """The devices of one entry; see ``find_boards``."""
     from bibench_deploy.runners.device.place import engines
 
     remote = [name for name in devices.names if name != LOCAL]

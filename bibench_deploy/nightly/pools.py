@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -107,9 +108,24 @@ def dask(address: str) -> Iterator[Executor]:
         except TimeoutError as error:
             raise InfrastructureError("the scheduler has no workers", where=where, remedy=remedy) from error
         executor: Executor = client.get_executor(pure=False)
+        ended = threading.Event()
+        threading.Thread(target=_watch, args=(client, executor, ended), name="watch", daemon=True).start()
         try:
             yield executor
         except BaseException:
             executor.shutdown(wait=False)  # cancels what has not ended
             raise
+        finally:
+            ended.set()
         executor.shutdown()
+
+
+def _watch(client: Any, executor: Executor, ended: threading.Event) -> None:
+    """Cancel what waits for a cluster that has had no worker for a while: it would wait for ever."""
+    seen = time.monotonic()
+    while not ended.wait(CONNECT_S / 10):
+        if client.status == "running" and client.nthreads():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > CONNECT_S:
+            executor.shutdown(wait=False)
+            return

@@ -87,6 +87,19 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     assert stale(todo[:-1], workspace) == ()
 
 
+def test_a_cluster_that_is_gone_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    todo = [Task(write_net(tmp_path / f"{name}.onnx", layers=1), "native", twin=False) for name in "abc"]
+    with cluster(tmp_path / "cluster", 1) as (address, workers):
+
+        def said(message: str) -> None:
+            monkeypatch.setattr(pools, "CONNECT_S", 2.0)
+            workers[0].kill()
+
+        with pytest.raises(InfrastructureError, match="no workers"):
+            convert_stale(todo, tmp_path, pools.pool(address), said)
+    assert len(stale(todo, tmp_path)) == 2, "what was done before is kept"
+
+
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "CONNECT_S", 0.5)
     for address in (f"tcp://127.0.0.1:{free_port()}", "nonsense://x"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bibench_deploy.device_profiles import Device, load_profiles, read_inventory
 from bibench_deploy.errors import InputError
-from bibench_deploy.nightly.expansion import Board, Wanted, choose, expand, find_boards, find_models
+from bibench_deploy.nightly.expansion import Board, Wanted, boards_of, choose, expand, find_models
 from bibench_deploy.nightly.plan import Plan, parse_plan
 from bibench_deploy.runners.providers import provider
 
@@ -164,7 +164,8 @@ def test_devices_of_an_inventory_and_this_machine(tmp_path: Path, monkeypatch: p
         "[[models]]\nfile = 'a'",
         "[[devices]]\nnames = ['local', 'cellar']\n[[devices]]\ntags = ['x']",
     )
-    first, second = find_boards(plan, provider(None, inventory, load_profiles()))
+    devices = provider(None, inventory, load_profiles())
+    first, second = (boards_of(entry, devices) for entry in plan.devices)
     assert [board.name for board in first] == ["local", "cellar"]
     assert [board.name for board in second] == ["kitchen", "cellar"]
     profiles = load_profiles()
