@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Double, Engine, NullPool, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -96,7 +98,13 @@ def open_engine(url: URL, busy_s: float = BUSY_S) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
+        _ALONE[engine] = threading.RLock()
     return engine
+
+
+#: Threads of this process queue up for an SQLite file here. SQLite itself lets those that wait sleep and try again:
+#: among two hundred of them, one was always too late for as long as it has patience.
+_ALONE: WeakKeyDictionary[Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
 
 
 def _missing_driver(url: URL, error: ModuleNotFoundError) -> InputError:
@@ -134,7 +142,11 @@ def transaction(engine: Engine, where: str, writes: bool) -> Iterator[Connection
         BibenchError: the database's own errors by their meaning.
     """
     try:
-        with engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
+        with (
+            _ALONE.get(engine, nullcontext()),
+            engine.connect().execution_options(**{_WRITES: writes}) as connection,
+            connection.begin(),
+        ):
             yield connection
     except SQLAlchemyError as error:
         raise explained(error, where) from error
