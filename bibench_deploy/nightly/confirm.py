@@ -25,7 +25,7 @@ from bibench_deploy.runners.workspace import Artefact, read_artefact
 
 from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now, Said
-from .finding import Finding
+from .finding import Finding, in_a_line
 from .worker import Exchangeable, Opened, Opens, Patience
 
 
@@ -66,7 +66,7 @@ def confirm(
                 for number, finding in [entry for entry in left if entry[1].key[5] == cpus]:
                     found[number] = _confirmed(opened, finding, needs)
         except (DeviceError, InputError) as error:
-            failures, why = failures + 1, " ".join(str(error).split())
+            failures, why = failures + 1, in_a_line(error)
             emit(Said(device, f"measuring again failed: {why}"))
             if failures < needs.patience.failures and needs.stop.wait(needs.patience.pause_s):
                 raise Stopped from error
@@ -97,7 +97,7 @@ def _confirmed(opened: Opened, finding: Finding, needs: Confirming) -> Finding:
         except BibenchError as error:
             if concerns_the_device(error):
                 raise
-            return unconfirmable(finding, " ".join(str(error).split()))
+            return unconfirmable(finding, in_a_line(error))
     return confirmed(finding, how, again, needs.factor)
 
 

@@ -66,6 +66,11 @@ class Why(StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
+def in_a_line(error: BibenchError) -> str:
+    """What went wrong and what to do, as a cell of a table or a line of a log has room for it."""
+    return "; ".join(line.strip() for line in str(error).splitlines())
+
+
 @dataclass(frozen=True)
 class Unmeasured:
     """A job without a row.
@@ -89,7 +94,7 @@ class Unmeasured:
             (VerificationError, Why.OTHERWISE),
         )
         why = next((why for kind, why in kinds if isinstance(error, kind)), Why.INFRASTRUCTURE)
-        return cls(why, " ".join(str(error).split()))
+        return cls(why, in_a_line(error))
 
     @property
     def said(self) -> str:

@@ -36,7 +36,7 @@ from bibench_deploy.runners.timing import MeasureRule, summarise
 from bibench_deploy.runners.workspace import Artefact
 
 from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Said, Turned
-from .finding import Unmeasured, Why
+from .finding import Unmeasured, Why, in_a_line
 
 #: Pause between two looks at jobs that another host is at, s.
 LOOK_S = 5.0
@@ -147,7 +147,8 @@ class Worker:
                 claims = self._visit(claims)
         finally:
             self._give_back()
-        self._now(Doing.ENDED)
+        reason = self._quarantined()
+        self._now(Doing.ENDED if reason is None else Doing.QUARANTINED, reason or "")
 
     # --- visits to the device ---------------------------------------------------------------------------
 
@@ -277,7 +278,7 @@ class Worker:
             if claims:
                 return claims
             taken = [job for job in self._queue.jobs(self._device) if job.state is State.TAKEN]
-            if not taken or self._spent() or self._is_quarantined():
+            if not taken or self._spent() or self._quarantined() is not None:
                 return []
             self._now(Doing.WAITING, f"{len(taken)} jobs are with {taken[0].owner or 'another host'}")
             self._pause(LOOK_S)
@@ -307,20 +308,19 @@ class Worker:
 
     # --- the device's health --------------------------------------------------------------------------------
 
-    def _is_quarantined(self) -> bool:
-        return any(
-            health.device == self._device and health.quarantined_at for health in self._queue.devices()
-        )
+    def _quarantined(self) -> str | None:
+        """Why the device is left alone; None for one that is not."""
+        found = (health for health in self._queue.devices() if health.device == self._device)
+        return next((health.said or "" for health in found if health.quarantined_at), None)
 
     def _may_try_again(self, error: DeviceError) -> bool:
         """Count a failure of the device; pauses, unless it was the last."""
         self._give_back()
-        said = " ".join(str(error).split())
+        said = in_a_line(error)
         failures = self._queue.device_failed(self._device, said)
         self._emit(DeviceFailed(self._device, failures, said))
         if failures >= self._patience.failures:
             self._queue.quarantine(self._device, said)
-            self._now(Doing.QUARANTINED, said)
             return False
         self._now(Doing.RESTING, f"{self._patience.pause_s:g} s after failure {failures}: {said}")
         self._pause(self._patience.pause_s)

@@ -123,7 +123,9 @@ def test_the_third_failure_in_a_night_is_the_last(tmp_path: Path, where: str) ->
     (health,) = night.queue.devices()
     assert (health.failures, health.quarantined_at is not None) == (3, True)
     assert "the connection broke" in (health.said or "")
+    assert night.events[-1] == Now("board", Doing.QUARANTINED, health.said or "")
     night.work()  # started again in the same night: it stays alone
+    assert night.events[-1] == Now("board", Doing.QUARANTINED, health.said or "")
     assert len(getattr(night.device, where)) == 7
 
 
