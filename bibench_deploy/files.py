@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bibench_deploy.errors import OutputPathError, StorageError
@@ -80,6 +81,76 @@ def _write_beside(path: Path, data: bytes) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return beside
+
+
+def check_folder(path: Path, mark: str) -> None:
+    """Refuse a folder that ``replace_folder`` would refuse.
+
+    Raises:
+        OutputPathError: it holds files but not the one called ``mark``, so it is none of ours; it is a file; or the
+            folder above it is missing or can't be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputPathError("is a file, not a folder", where=str(path), remedy="choose another name")
+    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
+        raise OutputPathError(
+            "holds other files, which would be lost",
+            where=str(path),
+            remedy="choose a folder that is empty or does not exist",
+        )
+    above = path.resolve().parent
+    if not above.is_dir():
+        raise OutputPathError("the folder does not exist", where=str(above), remedy="make it first")
+    if not os.access(above, os.W_OK):
+        raise OutputPathError("no permission to write here", where=str(above), remedy="choose another folder")
+
+
+def replace_folder(path: Path, files: Iterable[tuple[str, bytes]], mark: str) -> None:
+    """Put a folder of these files in the place of one that an earlier call made, of which nothing stays.
+
+    It is written beside and takes its name when it is whole; the old one steps aside a moment before. If making the
+    files fails, the old one stays as it was.
+
+    Args:
+        files: paths within the folder, and what they hold.
+        mark: name of an empty file that tells a folder of ours from any other.
+
+    Raises:
+        OutputPathError: see ``check_folder``.
+        StorageError: the disk is full or failed.
+    """
+    check_folder(path, mark)
+    place = path.resolve()  # a link stays a link
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent))
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        beside.chmod(place.stat().st_mode if place.is_dir() else 0o777 & ~_umask())
+        write_atomically(beside / mark, b"")
+        for name, data in files:
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(beside / name, data)
+        _swap(beside, place)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Rename ``new`` to ``place``; what was there is ``new`` afterwards, or there again if that failed."""
+    if not place.exists():
+        new.rename(place)
+        return
+    old = new.with_suffix(".old")
+    place.rename(old)
+    try:
+        new.rename(place)
+    except BaseException:
+        old.rename(place)
+        raise
+    old.rename(new)
 
 
 def make_folder(path: Path) -> None:

@@ -255,7 +255,7 @@ def insert_rows(connection: Connection, rows: Sequence[Row]) -> Appended:
 
 
 def _parsed(connection: Connection, selection: Selection) -> Iterator[Row | Damaged]:
-    statement = _where(select(measurements), selection).order_by(measurements.c.seq)
+    statement = where(select(measurements), selection).order_by(measurements.c.seq)
     try:
         for found in connection.execute(statement).mappings():
             yield _row(found)
@@ -265,7 +265,8 @@ def _parsed(connection: Connection, selection: Selection) -> Iterator[Row | Dama
         ) from error
 
 
-def _where(statement: Select[Any], selection: Selection) -> Select[Any]:
+def where(statement: Select[Any], selection: Selection) -> Select[Any]:
+    """A question about rows, of those alone that are meant."""
     column = measurements.c
     lists: Sequence[tuple[ColumnElement[Any], tuple[Any, ...]]] = (
         (column.device, selection.devices),

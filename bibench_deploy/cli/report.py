@@ -40,6 +40,15 @@ def report(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page with charts instead, in one file."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="DIR",
+            help="Write the nights of 'nightly' as a folder of pages instead, with a feed of what changed; "
+            "an older one is replaced.",
+        ),
+    ] = None,
     figure: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +76,10 @@ def report(
             remedy=f"choose {', '.join(REFERENCES)}",
         )
     if figure is not None or output is not None:
-        _draw(figure, output, alone=html is None and not as_json)
+        _draw(figure, output, alone=html is None and history is None and not as_json)
+        return
+    if history is not None:
+        _write_history(history, chosen, alone=html is None and not as_json and reference is None)
         return
     if html is not None:
         from bibench_deploy.files import check_output
@@ -118,7 +130,9 @@ def _draw(figure: str | None, output: Path | None, alone: bool) -> None:
         raise InputError(f"there is no figure '{figure}'", where="--figure", remedy=f"choose {known}")
     if not alone:
         raise InputError(
-            "--html and --json are about the store, a figure is not", where="--figure", remedy="call it twice"
+            "--html, --history and --json are about the store, a figure is not",
+            where="--figure",
+            remedy="call it twice",
         )
     if output.suffix not in PICTURES:
         raise InputError(
@@ -136,6 +150,31 @@ def _draw(figure: str | None, output: Path | None, alone: bool) -> None:
             written = one_chart(chart)
     write_atomically(output, written)
     _say_written(output)
+
+
+def _write_history(folder: Path, chosen: Chosen, alone: bool) -> None:
+    """Write the pages of all nights.
+
+    Raises:
+        InputError: the options don't fit each other, or the store has no such nights.
+        MissingExtraError: the extra ``charts`` is not installed.
+    """
+    from importlib.metadata import version
+
+    from bibench_deploy.files import check_folder
+    from bibench_deploy.results.history import MARK, write_site
+
+    if not alone:
+        raise InputError(
+            "--html, --json and --reference are about the newest rows",
+            where="--history",
+            remedy="call it twice",
+        )
+    check_folder(folder, MARK)
+    written = write_site(chosen.store, folder, version("bibench-deploy"), chosen.selection)
+    counts = f"{written.pages} pages of {written.nights} nights"
+    size = f"{written.files} files, {written.size_bytes / 1e6:.1f} MB"
+    console.stderr().print(f"wrote {folder}: {counts}, {size}", soft_wrap=True, markup=False)
 
 
 def _say_written(path: Path) -> None:

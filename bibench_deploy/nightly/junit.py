@@ -10,25 +10,23 @@ from collections.abc import Sequence
 from datetime import UTC
 from xml.etree import ElementTree
 
+from bibench_deploy.xmltext import printable
+
 from .document import NightReport, Told
 from .finding import Status
 from .telling import headline, sentence
 
 SKIPPED = frozenset({Status.NOT_APPLICABLE, Status.NEW, Status.UNJUDGED})
-#: What XML 1.0 can't hold at all, not even escaped.
-_FORBIDDEN = {
-    **{code: "�" for code in (*range(32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
-}
 
 
 def junit(report: NightReport) -> bytes:
     """The document, UTF-8."""
-    name = _clean(f"{report.plan} {report.night}")
+    name = printable(f"{report.plan} {report.night}")
     began = report.started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     root = ElementTree.Element("testsuites", {"name": name, **_counts(report.findings)})
     for device in dict.fromkeys(told.device for told in report.findings):
         of_device = [told for told in report.findings if told.device == device]
-        facts = {"name": _clean(device), "timestamp": began, **_counts(of_device)}
+        facts = {"name": printable(device), "timestamp": began, **_counts(of_device)}
         suite = ElementTree.SubElement(root, "testsuite", facts)
         for told in of_device:
             _case(suite, told)
@@ -55,19 +53,19 @@ def _case(suite: ElementTree.Element, told: Told) -> None:
         "testcase",
         {
             # A dot is a level to most readers: a device's own would make one.
-            "classname": _clean(f"{told.device.replace('.', '_')}.{told.model.replace('.', '_')}"),
-            "name": _clean(f"{told.variant}, {told.how}"),
+            "classname": printable(f"{told.device.replace('.', '_')}.{told.model.replace('.', '_')}"),
+            "name": printable(f"{told.variant}, {told.how}"),
             "time": f"{told.measured_s:.3f}",
         },
     )
     kind = _kind(told)
     if kind is not None:
-        attributes = {"message": _clean(told.words)}
+        attributes = {"message": printable(told.words)}
         if kind != "skipped":
-            attributes |= {"message": _clean(sentence(told)), "type": told.status.value}
-        ElementTree.SubElement(case, kind, attributes).text = _clean(f"{sentence(told)}: {told.words}")
+            attributes |= {"message": printable(sentence(told)), "type": told.status.value}
+        ElementTree.SubElement(case, kind, attributes).text = printable(f"{sentence(told)}: {told.words}")
     elif told.words:
-        ElementTree.SubElement(case, "system-out").text = _clean(told.words)
+        ElementTree.SubElement(case, "system-out").text = printable(told.words)
 
 
 def _kind(told: Told) -> str | None:
@@ -87,7 +85,3 @@ def _counts(findings: Sequence[Told]) -> dict[str, str]:
         "skipped": str(kinds.count("skipped")),
         "time": f"{sum(told.measured_s for told in findings):.3f}",
     }
-
-
-def _clean(text: str) -> str:
-    return text.translate(_FORBIDDEN)

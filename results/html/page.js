@@ -126,7 +126,7 @@
     line.after(below);
     draw(chart, strip(found));
   };
-  const list = document.getElementById("measurements");
+  const list = document.querySelector("#measurements, #devices");
   list?.addEventListener("click", (event) => {
     const opener = event.target.closest("button.open");
     if (opener) toggle(opener);
