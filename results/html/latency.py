@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..listing import UNKNOWN
 from ..report import Line
-from ..tables import milliseconds
+from ..scaling import Sweep, efficiencies, sweeps
+from ..tables import OVERSUBSCRIBED, milliseconds
 from .chart import Chart, Spec, by_algorithm, by_engine, logarithmic, spec
 from .subject import Subject
 
@@ -78,17 +80,19 @@ def latency_chart(subject: Subject) -> Chart:
             },
         },
     ]
-    notes = ["Bars are 95 % intervals of the median."]
+    found = sweeps(subject.lines.values())
+    notes = ["Bars are 95 % intervals of the median.", *_scaling(found)]
     if not all(value["stable"] for value in values):
         notes.append("Hollow points are unstable or invalid measurements; the list below says why.")
     if any("low_ms" not in value for value in values):
         notes.append("Points without a bar had too few turns for an interval.")
+    efficiency = efficiencies(found)
     columns = ["engine", "algorithm", "threads", "median ms", "95 % interval", "runs", "verdict"]
     rows = [
         [
             column.engine,
             column.algorithm,
-            f"{threads}",
+            f"{threads}{OVERSUBSCRIBED if line.oversubscribed else ''}",
             milliseconds(line.summary.median_ms),
             interval_words(line),
             f"{line.summary.runs}",
@@ -96,6 +100,11 @@ def latency_chart(subject: Subject) -> Chart:
         ]
         for (threads, column), line in subject.lines.items()
     ]
+    if efficiency:
+        columns.append("efficiency")
+        for row, line in zip(rows, subject.lines.values(), strict=True):
+            share = efficiency.get(line.row.id)
+            row.append("–" if share is None else f"{100 * share:.0f} %")
     if subject.published:
         columns.append("BiBench ms")
         for row, key in zip(rows, subject.lines, strict=True):
@@ -107,6 +116,30 @@ def latency_chart(subject: Subject) -> Chart:
         spec(layers, values, 260, encoding=encoding),
         columns,
         rows,
-        ("threads", "median ms", "95 % interval", "runs", "BiBench ms"),
+        ("threads", "median ms", "95 % interval", "runs", "efficiency", "BiBench ms"),
         notes,
     )
+
+
+def _scaling(found: Sequence[Sweep]) -> list[str]:
+    """What more threads bring, in words."""
+    said = []
+    knees: dict[int, list[str]] = {}
+    for sweep in found:
+        if sweep.knee is not None:
+            row = sweep.row
+            knees.setdefault(sweep.knee, []).append(f"{row.engine} {row.algorithm}")
+    for threads, names in sorted(knees.items()):
+        said.append(
+            f"More than {threads} thread{'s' if threads > 1 else ''}: not worth their cores (the knee of "
+            f"efficiency over time): {', '.join(dict.fromkeys(names))}."
+        )
+    crossings = {sweep.crossing for sweep in found if sweep.crossing is not None}
+    if crossings:
+        said.append(f"With {min(crossings)} threads and more, little cores work, too.")
+    over = {n for sweep in found for n, line in sweep.lines.items() if line.oversubscribed}
+    if over:
+        said.append(
+            f"With {min(over)} threads and more, threads wait for cores ({OVERSUBSCRIBED} in the table)."
+        )
+    return said

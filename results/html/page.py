@@ -11,7 +11,7 @@ from ..listing import moment
 from ..paper_tables import figures, parts
 from ..published.latencies import SOURCE
 from ..report import Report
-from ..tables import not_applicable, notes
+from ..tables import not_applicable, not_compared, notes
 from ..tidy import Column, Place, Score, scores
 from .dom import Node, details, table, tag
 from .frame import Charts, frame
@@ -88,7 +88,7 @@ def _validity(summary: Report) -> Element:
         if counts[word]:
             style = word if word != "not applicable" else "none"
             badges += [tag("span", f"{counts[word]} {word}", class_=f"verdict {style}"), " "]
-    said = [*notes(summary.lines), *not_applicable(summary.not_applicable)]
+    said = [*notes(summary.lines), *not_compared(summary.uncompared), *not_applicable(summary.not_applicable)]
     listed = tag("ul", *(tag("li", note) for note in said))
     shown = [] if not said else [listed]
     if len(said) > MOST_OPEN_NOTES:

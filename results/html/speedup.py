@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..listing import UNKNOWN
 from .chart import Chart, Spec, axis, by_algorithm, spec
 from .subject import Subject
 
@@ -14,7 +15,8 @@ BAR: Final = 19
 
 
 def speedup_values(subject: Subject) -> list[dict[str, Any]]:
-    """One bar a pair; ``published`` is there where the paper has the chip, the network and the threads."""
+    """One bar a pair; ``published`` is there where the paper has the chip, the network and the threads, ``low`` and
+    ``high`` where there are turns enough for an interval."""
     engines = {column.engine for _, column in subject.comparisons}
     order = sorted(subject.comparisons, key=lambda key: (key[1].engine, _order(subject, key[1]), key[0]))
     found = []
@@ -32,8 +34,11 @@ def speedup_values(subject: Subject) -> list[dict[str, Any]]:
             "fair": comparison.fair,
         }
         theirs = subject.published_speedup(threads, column)
-        # The figure stands beyond the mark, too.
-        beyond = {"beyond": max(comparison.metric.speedup, theirs or 0.0)}
+        interval = comparison.interval
+        if interval:
+            value |= {"low": interval.low, "high": interval.high}
+        # The figure stands beyond the marks, too.
+        beyond = {"beyond": max(comparison.metric.speedup, theirs or 0.0, interval.high if interval else 0.0)}
         found.append(value | beyond | ({} if theirs is None else {"published": theirs}))
     return found
 
@@ -60,6 +65,8 @@ def speedup_chart(subject: Subject) -> Chart | None:
         {"field": "algorithm"},
         {"field": "threads"},
         {"field": "speedup", "format": ".3r"},
+        {"field": "low", "format": ".3r", "title": "95 % from"},
+        {"field": "high", "format": ".3r", "title": "to"},
         {"field": "published", "format": ".3r", "title": "BiBench"},
         {"field": "stable"},
     ]
@@ -72,6 +79,11 @@ def speedup_chart(subject: Subject) -> Chart | None:
                 "color": by_algorithm((value["algorithm"] for value in values), legend=False),
                 "opacity": {"condition": {"test": "datum.stable", "value": 1}, "value": 0.45},
             },
+        },
+        {
+            "mark": {"type": "rule", "style": "reference", "strokeWidth": 1.8, "opacity": 1},
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "encoding": {"y": labels, "x": {**quantity, "field": "low"}, "x2": {"field": "high"}},
         },
         {
             "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11},
@@ -88,6 +100,8 @@ def speedup_chart(subject: Subject) -> Chart | None:
         },
     ]
     notes = ["The dashed line is the speed of full precision; ×2 in a name is two threads."]
+    if any("low" in value for value in values):
+        notes.append("Thin lines are 95 % intervals, bootstrapped over pairs of turns.")
     if any("published" in value for value in values):
         mark = {"type": "tick", "style": "published", "thickness": 3, "height": {"band": 0.95}}
         shown = {"filter": "isValid(datum.published)"}
@@ -106,13 +120,14 @@ def speedup_chart(subject: Subject) -> Chart | None:
         notes.append("Pale bars rest on a measurement that is not stable.")
     if not all(value["fair"] for value in values):
         notes.append("Pairs with more threads than cores, or an invalid half, count in no mean.")
-    columns = ["engine", "algorithm", "threads", "speedup", "compression", "stable"]
+    columns = ["engine", "algorithm", "threads", "speedup", "95 % interval", "compression", "stable"]
     rows = [
         [
             value["engine"],
             value["algorithm"],
             f"{value['threads']}",
             f"{value['speedup']:.2f}×",
+            f"{value['low']:.2f}–{value['high']:.2f}" if "low" in value else UNKNOWN,
             f"{value['compression']:.2f}×",
             "yes" if value["stable"] else "no",
         ]
@@ -128,7 +143,7 @@ def speedup_chart(subject: Subject) -> Chart | None:
         spec(layers, values, BAR * len(values), encoding={"tooltip": tooltip}),
         columns,
         rows,
-        ("threads", "speedup", "compression", "BiBench"),
+        ("threads", "speedup", "95 % interval", "compression", "BiBench"),
         notes,
     )
 

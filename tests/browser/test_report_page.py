@@ -53,12 +53,23 @@ def test_every_chart_is_drawn_and_nothing_complains_or_loads(tab: chromium.Brows
         f"{CHARTS}.map(c => {{ const box = c.querySelector('svg').getBoundingClientRect();"
         " return [box.width, box.height, c.querySelectorAll('.mark-symbol path, .mark-rect path').length] })"
     )
-    assert len(sizes) == 9  # latency, speedup, size and accuracy of two devices; the latency of a lone model
+    # Latency, speedup, size and accuracy of two devices; the layers of one; the latency of a lone model.
+    assert len(sizes) == 10
     assert all(width > 200 and height > 80 and marks > 0 for width, height, marks in sizes), sizes
     assert tab.value(f"{CHARTS}.every(c => c.scrollWidth <= c.clientWidth)")
     assert tab.value("document.querySelectorAll('.failed').length") == 0
     assert tab.complaints == []
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
+
+
+def test_the_roofline_has_a_slope_and_every_layer_that_multiplies(tab: chromium.Browser, file: Path) -> None:
+    tab.open(file)
+    chart = f"{CHARTS}.find(c => c.closest('figure').textContent.includes('Roofline'))"
+    assert tab.value(f"{chart}.querySelectorAll('.mark-symbol path').length") >= 3
+    assert tab.value(f"{chart}.querySelectorAll('.mark-line path').length") == 2  # a roof for either kind
+    text = tab.value(f"{chart}.closest('figure').textContent")
+    assert "read of memory, 3.5 GB/s" in text
+    assert "128 GMAC/s" in text
 
 
 def test_names_of_the_store_stay_text(tab: chromium.Browser, file: Path) -> None:

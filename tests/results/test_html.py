@@ -19,8 +19,8 @@ from bibench_deploy.results import Store
 from bibench_deploy.results.figures import chips, chips_chart, label_sides, picture, rank_correlation
 from bibench_deploy.results.html import bundle, dom, page
 from bibench_deploy.results.html.chart import log_ticks
-from bibench_deploy.results.html.latency import latency_values
-from bibench_deploy.results.html.layers import layer_charts, layer_values, roofs
+from bibench_deploy.results.html.latency import latency_chart, latency_values
+from bibench_deploy.results.html.layers import bandwidth, layer_charts, layer_values, roofs, slopes
 from bibench_deploy.results.html.measurements import measurement_data
 from bibench_deploy.results.html.samples import MOST_OF_A_ROW, MOST_ON_A_PAGE, room_for, sample_data, thinned
 from bibench_deploy.results.html.speedup import speedup_values
@@ -105,7 +105,33 @@ def test_layers_stand_below_the_roof_of_their_kind() -> None:
     assert roofs(line) == [{"kind": "float", "ceiling": 40}, {"kind": "binary", "ceiling": 600}]
     (chart,) = layer_charts(subject)
     assert [cells[0] for cells in chart.rows] == ["a", "b", "c"]
-    assert layer_charts(pi()) == []
+    assert "the roofs have no slope" in " ".join(chart.notes)
+
+
+def test_a_roofline_slopes_where_the_memory_is_known() -> None:
+    (chart,) = layer_charts(pi())
+    (line,) = [line for line in pi().lines.values() if line.row.operators]
+    assert bandwidth(line) == 3.5
+    binary = [(c["intensity"], c["ceiling"]) for c in slopes(line, 3.5) if c["kind"] == "binary"]
+    left, ridge, right = binary
+    assert left[1] == pytest.approx(3.5 * left[0])
+    assert ridge == pytest.approx((118 / 3.5, 118))
+    assert right == pytest.approx((2300, 118))  # of the layer with the most multiply-accumulates a byte
+    assert left[0] == pytest.approx(min(2.3e6 / 6e5, 24 / 3.5))
+    assert [cells[-1] for cells in chart.rows] == ["31.6", "3.8", "2300.0", "–"]
+    assert [cells[-2] for cells in chart.rows] == ["–", "9 %", "60 %", "–"]
+
+
+def test_a_speedup_has_an_interval_around_it() -> None:
+    values = speedup_values(pi())
+    assert all(value["low"] <= value["speedup"] <= value["high"] for value in values)
+    assert all(value["high"] - value["low"] < 0.05 * value["speedup"] for value in values)
+
+
+def test_what_more_threads_bring_stands_at_the_latencies() -> None:
+    chart = latency_chart(pi())
+    assert "efficiency" in chart.columns
+    assert any("not worth their cores" in note for note in chart.notes)
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=400), st.integers(2, 50))
