@@ -19,7 +19,7 @@ from bibench_deploy.nightly.gate import Gate, judge
 from bibench_deploy.nightly.worker import Opened, Patience
 from bibench_deploy.profiling import measured
 from bibench_deploy.results import Row, Store
-from bibench_deploy.results.nights import Night, finish, nights, open_night, rows_of_night
+from bibench_deploy.results.nights import Night, Progress, finish, nights, open_night, rows_of_night
 from bibench_deploy.runners.measure import Failure, Job
 from bibench_deploy.runners.timing import MeasureRule
 from bibench_deploy.runners.workspace import Artefact, read_artefact
@@ -41,6 +41,8 @@ KINDS = {
     "four layers more": (LAYERS + 4, 0),
 }
 USUAL = "usual"
+#: The plan's defaults; but a layer more is a larger file, too, and it is latency that is tried here.
+GATE = Gate(larger=10.0)
 _BURSTS = """
 import random, time
 seeded = random.Random(0)
@@ -70,9 +72,14 @@ class Lab:
         return cls(made, Store.of_workspace(folder))
 
     def measure(self, plan: str, number: int) -> Night:
-        """One night: all kinds with all numbers of threads, in turns; its rows are in the store then."""
+        """One night: all kinds with all numbers of threads, in turns; its rows are in the store then.
+
+        A night that is there already is taken as it is, so that a run that was interrupted goes on.
+        """
         name = f"{number:04d}"
         night = open_night(self.store, plan, name, "0" * 64, None, DEVICE, datetime.now(UTC))
+        if night.progress is Progress.COMPLETE:
+            return night
         by_path = {found.path: found for found in self.artefacts.values()}
         rows = []
         for threads in THREADS:
@@ -101,7 +108,7 @@ class Lab:
         by_sha256 = {found.manifest.sha256: found for found in self.artefacts.values()}
         stop = threading.Event()
         needs = Confirming(
-            by_sha256.get, lambda sha256: None, self.rule, Gate().factor, Patience(pause_s=0), stop
+            by_sha256.get, lambda sha256: None, self.rule, GATE.factor, Patience(pause_s=0), stop
         )
         (found,) = confirm(DEVICE, _opens, [finding], needs, lambda event: None)
         return found
@@ -117,7 +124,7 @@ def findings(
     """What the gate finds of rows of a night, before anything is measured again."""
     choice = choose(None, [before for before, _ in earlier], night)
     baseline = Baseline(choice, tuple(row for _, rows_before in earlier for row in rows_before))
-    return judge([key_of(row) for row in rows], night, rows, baseline, Gate(), {})
+    return judge([key_of(row) for row in rows], night, rows, baseline, GATE, {})
 
 
 @dataclass

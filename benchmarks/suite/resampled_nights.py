@@ -10,12 +10,12 @@ import numpy as np
 
 from bibench_deploy.nightly.confirmation import Again, HowTo, confirmed
 from bibench_deploy.nightly.finding import Finding, Status
-from bibench_deploy.nightly.gate import BASELINE_NIGHTS, Gate
+from bibench_deploy.nightly.gate import BASELINE_NIGHTS
 from bibench_deploy.results import Row
 from bibench_deploy.results.nights import Night
 from bibench_deploy.runners.statistics import split
 
-from .lab_nights import findings
+from .lab_nights import GATE, findings
 
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -107,4 +107,4 @@ def _confirmed(finding: Finding, pool: Pool, random: np.random.Generator) -> Fin
     for number in random.choice(len(pool.usual), how.openings, replace=False):
         new, old = (_turns(rows[int(number)], how.turns, random) for rows in (pool.other, pool.usual))
         again.append(Again(new, old if beside else None))
-    return confirmed(finding, how, again, Gate().factor)
+    return confirmed(finding, how, again, GATE.factor)

@@ -108,12 +108,26 @@ def confirmed(finding: Finding, how: HowTo, again: Sequence[Again], factor: floa
     """
     if finding.status is not Status.SUSPECT or finding.row is None or finding.needed is None or not again:
         raise ValueError(f"{finding.key}: nothing to confirm")
-    return _alone(finding, how, again) if how.artefact is None else _beside(finding, again, factor)
+    found = _alone(finding, how, again) if how.artefact is None else _beside(finding, again, factor)
+    return _with_besides(found)
 
 
 def unconfirmable(finding: Finding, words: str) -> Finding:
     """A suspicion that could not be measured again: neither an alarm nor a pass."""
+    return _with_besides(_not_again(finding, words))
+
+
+def _not_again(finding: Finding, words: str) -> Finding:
     return replace(finding, words=f"{finding.words}; could not be measured again: {words}")
+
+
+def _with_besides(found: Finding) -> Finding:
+    """What was true besides: told with what is worse, else in its place."""
+    if found.besides is None:
+        return found
+    if found.status is Status.SLOWER:
+        return replace(found, words=f"{found.words}; also larger: {found.besides.words}", besides=None)
+    return replace(found.besides, words=f"{found.besides.words}; latency: {found.words}")
 
 
 def _beside(finding: Finding, again: Sequence[Again], factor: float) -> Finding:
@@ -122,7 +136,7 @@ def _beside(finding: Finding, again: Sequence[Again], factor: float) -> Finding:
     old = [turn for pair in pairs for turn in pair[1]]
     found = compare(old, new, factor)
     if found.word == "unknown":
-        return unconfirmable(finding, "; ".join(found.why))
+        return _not_again(finding, "; ".join(found.why))
     words = f"{finding.words}; measured again beside the old artefact: {found.ratio:.2f}×"
     openings = [_centre(each) / _centre(before) for each, before in pairs]
     if found.word == "slower" and min(openings) >= sqrt(factor):
@@ -139,7 +153,7 @@ def _beside(finding: Finding, again: Sequence[Again], factor: float) -> Finding:
 def _alone(finding: Finding, how: HowTo, again: Sequence[Again]) -> Finding:
     new = [turn for each in again for turn in each.new]
     if len(new) < FEWEST_TURNS:
-        return unconfirmable(finding, f"{len(new)} turns are too few")
+        return _not_again(finding, f"{len(new)} turns are too few")
     assert finding.needed is not None
     ratio = _centre(new) / _usual(finding)
     words = f"{finding.words}; measured again: {ratio:.2f}×"

@@ -134,6 +134,7 @@ class Finding:
             suspicion is confirmed against.
         needed: ratio from which it would count as slower.
         since: when the level began that is told of.
+        besides: for ``SUSPECT``, what is true whatever comes of it: the artefact is larger, too.
     """
 
     key: Key
@@ -144,6 +145,7 @@ class Finding:
     baseline: tuple[Row, ...] = ()
     needed: float | None = None
     since: Began | None = None
+    besides: Finding | None = None
 
 
 def suspects(findings: Iterable[Finding]) -> list[Finding]:

@@ -15,7 +15,7 @@ somebody accepted it before (``since`` of the plan).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING
@@ -125,7 +125,14 @@ class _Job:
             return self._not_applicable("; ".join(row.reasons), row)
         if not row.verified or row.verified_on_device is False:
             return Finding(self.key, Status.OTHERWISE, "computes something else than its model", row=row)
-        return self._of_facts(row) or self._of_latency(row)
+        facts = self._of_facts(row)
+        if facts is not None and facts.status is not Status.LARGER:
+            return facts
+        latency = self._of_latency(row)
+        if facts is None:
+            return latency
+        # What has more to do is larger, and slower: that is what a reader wants to know.
+        return replace(latency, besides=facts) if latency.status is Status.SUSPECT else facts
 
     def _not_applicable(self, words: str, row: Row | None) -> Finding:
         if not self._measured:

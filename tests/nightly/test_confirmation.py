@@ -150,6 +150,21 @@ def test_alone(changed: tuple[str, ...], new_ms: float, disturbed: tuple[str, ..
     assert confirmed(suspicion(), HowTo(changed), again, FACTOR).status == status
 
 
+@pytest.mark.parametrize(
+    ("new_ms", "status", "words"),
+    [(11.0, Status.SLOWER, "also larger"), (10.0, Status.LARGER, "; latency: ")],
+)
+def test_what_is_larger_stays_so_whatever_becomes_of_its_latency(
+    new_ms: float, status: Status, words: str
+) -> None:
+    finding = suspicion(sha256=NEW, size_bytes=1_100_000)
+    found_now = confirmed(finding, HowTo(("artefact",), OLD), openings(new_ms, 10.0), FACTOR)
+    assert found_now.status is status
+    assert words in found_now.words
+    gone = unconfirmable(finding, "rpi4 is unreachable")
+    assert (gone.status, "rpi4 is unreachable" in gone.words) == (Status.LARGER, True)
+
+
 def test_what_could_not_be_measured_again_stays_a_suspicion() -> None:
     finding = unconfirmable(suspicion(), "rpi4 is unreachable")
     assert finding.status is Status.SUSPECT

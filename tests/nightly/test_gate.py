@@ -202,6 +202,13 @@ def test_a_larger_artefact_stays_so_on_the_mornings_after() -> None:
     assert {finding.ratio for finding in findings[:7]} == {1.1}
 
 
+def test_a_larger_artefact_that_looks_slower_is_looked_into() -> None:
+    both = found(row(TONIGHT, 11, size_bytes=1_100_000), HISTORY)
+    assert both.status is Status.SUSPECT
+    assert both.besides is not None
+    assert both.besides.status is Status.LARGER
+
+
 def test_what_an_engine_never_could_do_is_no_regression() -> None:
     never: dict[str, Any] = {"state": "not_applicable", "reasons": ["no"], "samples_ns": [], "turns": []}
     history = rows([10] * 8, **never)
