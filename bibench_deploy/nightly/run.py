@@ -128,7 +128,11 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     store.check()
     now = datetime.now(UTC)
     name = choices.name or _name_of_a_part(prepared.only, now)
-    night = open_night(store, plan.name, name, prepared.sha256, choices.commit, socket.gethostname(), now)
+    host = socket.gethostname()
+    # A baseline that is none is refused before a night is begun for it.
+    meant = Night(plan.name, name or default_name(now), prepared.sha256, choices.commit, host, now)
+    choose(choices.baseline, nights(store, plan.name), meant, plan.gate.since)
+    night = open_night(store, plan.name, name, prepared.sha256, choices.commit, host, now)
     if night.progress is not Progress.FRESH and night.plan_sha256 != prepared.sha256:
         means.warn(f"the plan was changed since the night {night.name} began (--night NAME begins another)")
     if night.progress is Progress.COMPLETE:
