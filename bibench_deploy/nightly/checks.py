@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bibench_deploy.errors import BibenchError, InputError
+from bibench_deploy.runners.device.place import engines
 
 from .estimate import duration, words
 from .expansion import LOCAL, Board, asked_engines, boards_of, find_models
 from .mistakes import Mistake, refuse
 from .plan import plan_text, understand
+from .programs import likely_facts
 from .toml_lines import Place, line_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from .deployable import Verdict
     from .estimate import Estimate
     from .plan import Devices, Partial, Plan
+
+#: Its program is cross-built when it is needed; others' are registered.
+BUILT_HERE = "native"
 
 
 @dataclass(frozen=True)
@@ -166,17 +171,31 @@ def _check_devices(number: int, entry: Devices, boards: Sequence[Board], plan: P
             said = f"all cores of {', '.join(alike)} are alike: there is no '{entry.cpus}'"
             notes.add(said, "devices", number, "cpus")
     asked = list(dict.fromkeys(name for models in plan.models for name in models.engines))
-    leave = "leave it out with engines = […] in this [[devices]]"
     for engine in asked_engines(asked, entry):
-        unable = [board.name for board in boards if engine not in board.engines]
-        if engine not in known_engines():  # which was said already
+        if engine in known_engines():  # of the others it was said already
+            _check_programs(number, engine, boards, notes)
+
+
+def _check_programs(number: int, engine: str, boards: Sequence[Board], notes: _Notes) -> None:
+    """An engine without a program for devices is a mistake; one for others a warning, since a profile may err."""
+    leave = "leave it out with engines = […] in this [[devices]]"
+    unable = [board.name for board in boards if engine not in board.engines]
+    if LOCAL in unable:
+        notes.add(f"{engine} can't be measured on this machine; {leave}", "devices", number)
+    there = [name for name in unable if name != LOCAL]
+    if there:
+        said = f"no program of {engine} is registered for devices ({', '.join(there)})"
+        notes.add(f"{said}; see 'bibench-deploy engines add', or {leave}", "devices", number)
+    if engine == BUILT_HERE:
+        return
+    for board in boards:
+        if board.device is None or engine not in board.engines:
             continue
-        if LOCAL in unable:
-            notes.add(f"{engine} can't be measured on this machine; {leave}", "devices", number)
-        there = [name for name in unable if name != LOCAL]
-        if there:
-            said = f"no program of {engine} is registered for devices ({', '.join(there)})"
-            notes.add(f"{said}; see 'bibench-deploy engines add', or {leave}", "devices", number)
+        try:
+            engines(lambda message: None)[engine].programs(likely_facts(board.device.profile), board.name)
+        except BibenchError as error:
+            said = f"{board.name}: {error.message}"
+            notes.add(f"{said}; {error.remedy}" if error.remedy else said, "devices", number, warning=True)
 
 
 def _check_store(plan: Plan, notes: _Notes) -> None:

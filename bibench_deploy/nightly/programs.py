@@ -6,7 +6,9 @@ turns.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -66,17 +68,17 @@ class Programs:
         path = self._folder / sha256
         return path if path.is_file() and digest(path) == sha256 else None
 
+    def prune(self, days: int, now: datetime | None = None) -> None:
+        """Remove copies that no night has used for some days."""
+        oldest = (now or datetime.now(UTC)) - timedelta(days=days)
+        for copy in self._folder.iterdir() if self._folder.is_dir() else ():
+            if datetime.fromtimestamp(copy.stat().st_mtime, UTC) < oldest:
+                copy.unlink(missing_ok=True)
+
     def _program(self, engine: str, device: str, profile: DeviceProfile | None) -> Path | None:
         if profile is None:
             return local_program() if engine == "native" else None
-        # What the profile says stands for what a look at the device would: it decides the target alone.
-        android = "Android" in (profile.os or "")
-        facts = DeviceFacts(
-            system="Darwin" if "macOS" in (profile.os or "") else "Linux",
-            machine=profile.arch,
-            termux=android,
-        )
-        return self._engines[engine].programs(facts, device)["program"]
+        return self._engines[engine].programs(likely_facts(profile), device)["program"]
 
     def _keep(self, path: Path, sha256: str) -> None:
         copy = self._folder / sha256
@@ -84,6 +86,17 @@ class Programs:
             make_folder(self._folder)
             write_atomically(copy, path.read_bytes())
             copy.chmod(0o755)
+        else:
+            os.utime(copy)
+
+
+def likely_facts(profile: DeviceProfile) -> DeviceFacts:
+    """What the profile says, for what a look at the device would: it decides the target alone."""
+    return DeviceFacts(
+        system="Darwin" if "macOS" in (profile.os or "") else "Linux",
+        machine=profile.arch,
+        termux="Android" in (profile.os or ""),
+    )
 
 
 @lru_cache(maxsize=16)

@@ -14,8 +14,10 @@ from bibench_deploy.nightly.checks import open_plan
 from bibench_deploy.nightly.conversion import Task, convert_stale
 from bibench_deploy.nightly.foresight import Checked, check
 from bibench_deploy.runners.providers import DeviceProvider, provider
+from bibench_deploy.runners.registry import Registry
 from support.cli_nets import write_net
 from support.command import bibench, is_clean
+from support.programs import ARM, LARQ, elf
 
 INVENTORY = """
 [devices.kitchen]
@@ -192,6 +194,20 @@ def test_a_warning_stops_nobody(lab: Path, changes: dict[str, str], expected: st
     ] == [True]
     assert found.ok
     open_plan(lab / "lab.toml", devices(lab))
+
+
+def test_a_program_for_other_devices_is_worth_a_warning(lab: Path) -> None:
+    """Only a look at the device tells for sure: its userland may have 32 bits."""
+    (lab / "lce_benchmark_model").write_bytes(elf(LARQ, machine=ARM))
+    Registry().add("larq", lab / "lce_benchmark_model")
+    text = GOOD.replace('good.onnx"', 'good.onnx"\nengines = ["larq"]')
+    found = checked(lab, text)
+    assert found.ok
+    assert [mistake.text("lab.toml") for mistake in found.mistakes] == [
+        "lab.toml:7: warning: devices[0]: kitchen: no lce_benchmark_model of larq is registered for aarch64-linux; "
+        "bibench-deploy engines add larq --target aarch64-linux PATH"
+    ]
+    assert {job.engine for job in found.foresight.wanted} == {"larq"} if found.foresight else False
 
 
 def test_models_that_could_not_be_told_apart(lab: Path) -> None:
