@@ -6,8 +6,15 @@ from collections.abc import Sequence
 
 from .statistics import Estimate, Ratio
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NS_PER_MS = 1e6
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands around a part of a file that a program writes."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+BEGIN, END = marks("measured")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -41,17 +48,21 @@ def times(value: Ratio, digits: int = 2) -> str:
     return f"{value.median:.{digits}f} ({spread}), {value.of_minima:.{digits}f}"
 
 
-def replace_part(text: str, part: str) -> str:
+def replace_part(text: str, part: str, name: str = "measured") -> str:
     """A file's text with what stands between the marks replaced; the marks and the part alone if there are none.
+
+    Args:
+        name: of the part, in its marks.
 
     Raises:
         ValueError: one mark without the other, or in the wrong order.
     """
-    marked = f"{BEGIN}\n{part.strip()}\n{END}"
-    if BEGIN not in text and END not in text:
+    first, last = marks(name)
+    marked = f"{first}\n{part.strip()}\n{last}"
+    if first not in text and last not in text:
         return f"{text.rstrip()}\n\n{marked}\n".lstrip() if text.strip() else f"{marked}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"'{BEGIN}' and '{END}' must stand in this order, each once")
+        raise ValueError(f"'{first}' and '{last}' must stand in this order, each once")
     return before + marked + after
