@@ -131,6 +131,8 @@ class Board:
             line.doing, line.words = event.doing, event.words
             if event.doing is Doing.MEASURING and line.since is None:
                 line.since = self.clock()
+        elif isinstance(event, Said) and not event.message.startswith(_WARNING):
+            line.words = event.message.removeprefix(f"{line.name}: ")
         elif isinstance(event, Turned):
             line.words = f"{short(event.spec)} · {event.runs} runs"
         elif isinstance(event, Done):

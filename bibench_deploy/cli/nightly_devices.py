@@ -13,7 +13,7 @@ from bibench_deploy.cli import targets
 if TYPE_CHECKING:
     from bibench_deploy.device_profiles import CoreType
     from bibench_deploy.nightly.expansion import Board
-    from bibench_deploy.nightly.worker import Opened, Opens
+    from bibench_deploy.nightly.opening import Opened, Opens
     from bibench_deploy.runners.device.engine import DeviceEngine
     from bibench_deploy.runners.device.session import DeviceSession
     from bibench_deploy.runners.providers import DeviceProvider
@@ -36,7 +36,7 @@ def opener(
 
         @contextmanager
         def opened_device(cpus: str | None, say: Say, stop: threading.Event) -> Iterator[Opened]:
-            from bibench_deploy.nightly.worker import Opened
+            from bibench_deploy.nightly.opening import Opened
             from bibench_deploy.runners.device.place import opened
 
             with provider.reserved(device, say, stop) as ours:
@@ -55,7 +55,7 @@ def opener(
 @contextmanager
 def _this_machine(cpus: str | None, say: Say, stop: threading.Event) -> Iterator[Opened]:
     from bibench_deploy.local_place import LocalPlace
-    from bibench_deploy.nightly.worker import Opened
+    from bibench_deploy.nightly.opening import Opened
 
     yield Opened(LocalPlace(cpus))
 

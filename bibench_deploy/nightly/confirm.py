@@ -26,7 +26,8 @@ from bibench_deploy.runners.workspace import Artefact, read_artefact
 from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now, Said
 from .finding import Finding, in_a_line
-from .worker import Exchangeable, Opened, Opens, Patience
+from .opening import Exchangeable, Opened, Opens
+from .worker import Patience
 
 
 @dataclass(frozen=True)

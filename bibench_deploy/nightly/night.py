@@ -26,8 +26,9 @@ from .document import Ill
 from .events import Emit, Event, Stage
 from .finding import Finding, Key, Unmeasured, Why, suspects
 from .gate import Gate, judge
+from .opening import Opens
 from .owner import is_dead, owner
-from .worker import Opens, Shared, Worker
+from .worker import Shared, Worker
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from .finding import Key, Unmeasured, Why
 from .gate import Gate
 from .making import FULL_PRECISION
 from .night import Expected, confirmed, distinct, findings, ill, measure, queue_of
+from .opening import Opens
 from .plan import Plan, plan_text, workspace_of
 from .pools import Pool
 from .programs import HasPrograms, Programs
-from .worker import Opens, Patience, Shared
+from .worker import Patience, Shared
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
         report = NightReport.of(night, found, ill(queue.devices()), choice.words, datetime.now(UTC))
         night = finish(store, night, report.document(), report.finished_at)
     prune(prepared.workspace, plan.keep_days)
+    programs.prune(plan.keep_days)
     return NightReport.model_validate(night.report)
 
 

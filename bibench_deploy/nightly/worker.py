@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from bibench_deploy.errors import (
     BibenchError,
@@ -24,7 +23,6 @@ from bibench_deploy.errors import (
     RefusedError,
     StepTimeoutError,
 )
-from bibench_deploy.profile_plan import Place
 from bibench_deploy.profiling import Measured, concerns_the_device, measured
 from bibench_deploy.results import Row
 from bibench_deploy.results.job import Claimed, State
@@ -37,50 +35,10 @@ from bibench_deploy.runners.workspace import Artefact
 
 from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Said, Turned
 from .finding import Unmeasured, Why, in_a_line
+from .opening import Opened, Opens, Waiting
 
 #: Pause between two looks at jobs that another host is at, s.
 LOOK_S = 5.0
-
-Say = Callable[[str], None]
-
-
-class Exchangeable(Place, Protocol):
-    """A place where another program of an engine can be executed, too."""
-
-    def with_program(self, engine: str, path: Path) -> Place:
-        """The same place, with another program of an engine."""
-        ...
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A device that is open, and ours.
-
-    Attributes:
-        check: raises a DeviceError if it is ours no more; asked before what was measured is kept.
-    """
-
-    place: Exchangeable
-    check: Callable[[], None] = lambda: None
-
-
-class Opens(Protocol):
-    """Opens a device for as long as a block runs; what makes it unusable is an error of opening it."""
-
-    def __call__(self, cpus: str | None, say: Say, stop: threading.Event) -> AbstractContextManager[Opened]:
-        """Open it.
-
-        Args:
-            cpus: cores that engines are pinned to; None for no pinning.
-            say: told what happens, in words.
-            stop: set when the command is to be ended.
-
-        Raises:
-            DeviceError: it can't be used; counts as a failure of the device.
-            InputError: the device has no such cores; concerns the jobs that ask for them.
-            Stopped: told to.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -156,9 +114,16 @@ class Worker:
         """Open the device, measure what can be, and give what is to be done next."""
         cpus = claims[0].spec.cpus
         self._now(Doing.OPENING)
+        waiting = Waiting(self._stop, self._patience.night_ends)
         try:
-            with self._opens(cpus, self._say, self._stop) as opened:
+            with self._opens(cpus, self._say, waiting) as opened:
+                waiting.is_over()
                 claims = self._measure_all(opened, claims, cpus)
+        except Stopped:
+            if self._stop.is_set():
+                raise
+            self._give_back()  # someone else has the device, and the night is over
+            return []
         except (LeaseLostError, DeviceBusyError) as error:
             self._say(f"{error.message}; its jobs are given back")
             self._give_back()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +25,7 @@ from bibench_deploy.errors import (
 from bibench_deploy.nightly import worker as worker_module
 from bibench_deploy.nightly.events import DeviceFailed, Doing, Event, JobFailed, Now, Said
 from bibench_deploy.nightly.finding import Unmeasured, Why
+from bibench_deploy.nightly.opening import Opened
 from bibench_deploy.nightly.worker import Patience, Shared, Worker
 from bibench_deploy.results import Store
 from bibench_deploy.results.job import JobSpec, State
@@ -280,6 +283,28 @@ def test_nothing_is_begun_when_the_budget_is_used_up(tmp_path: Path, patience: d
     assert night.states == [State.WAITING] * 2
     assert night.device.opened == []
     assert any(isinstance(event, Said) and "budget" in event.message for event in night.events)
+
+
+def test_a_device_that_someone_else_has_is_waited_for_no_longer_than_the_budget(tmp_path: Path) -> None:
+    night = Night(tmp_path, night_ends=datetime.now(UTC) + timedelta(seconds=0.5))
+    waited: list[bool] = []
+
+    @contextmanager
+    def taken(cpus: str | None, say: Callable[[str], None], stop: threading.Event) -> Iterator[Opened]:
+        waited.append(stop.wait(60))  # as a lease is waited for
+        raise Stopped
+        yield
+
+    Worker("board", taken, night.shared, night.events.append).work()
+    assert waited == [True]
+    assert night.states == [State.WAITING] * 2
+
+
+def test_what_was_begun_in_time_is_ended(tmp_path: Path) -> None:
+    night = Night(tmp_path, spec(NET), spec(OTHER), night_ends=datetime.now(UTC) + timedelta(seconds=0.5))
+    night.device.turns = [lambda: time.sleep(0.6)]
+    night.work()
+    assert night.states == [State.DONE, State.WAITING]
 
 
 @pytest.mark.parametrize("moment", ["measuring", "resting", "before"])

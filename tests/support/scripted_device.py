@@ -12,7 +12,7 @@ from typing import Any
 
 from bibench_deploy.converters.manifest import Manifest, SourceModel, Tensor
 from bibench_deploy.errors import BibenchError
-from bibench_deploy.nightly.worker import Opened
+from bibench_deploy.nightly.opening import Opened
 from bibench_deploy.results.job import JobSpec
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
