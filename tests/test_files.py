@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from bibench_deploy.errors import OutputPathError, StorageError
-from bibench_deploy.files import make_folder, storage_error, write_atomically, write_together
+from bibench_deploy.files import (
+    make_folder,
+    replace_folder,
+    storage_error,
+    write_atomically,
+    write_together,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -130,3 +136,106 @@ def test_what_an_error_of_the_system_means(number: int, kind: type, code: int) -
     found = storage_error(OSError(number, os.strerror(number)), Path("a"))
     assert (type(found), found.exit_code, found.where) == (kind, code, "a")
     assert found.remedy
+
+
+MARK = ".ours"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MARK
+    }
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    for files in ({"index": b"1", "pages/a": b"2"}, {"index": b"3"}, {}):
+        replace_folder(folder, files.items(), MARK)
+        assert contents(folder) == files
+        assert names(tmp_path) == {"site"}
+
+
+def test_a_folder_keeps_the_permissions_that_it_was_given(tmp_path: Path) -> None:
+    """A web server reads it, as another user."""
+    folder, before = tmp_path / "site", os.umask(0o022)
+    try:
+        replace_folder(folder, [], MARK)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+        folder.chmod(0o750)
+        replace_folder(folder, [("a/b", b"")], MARK)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+        assert stat.S_IMODE((folder / "a").stat().st_mode) == 0o755
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    replace_folder(tmp_path / "link", [("a", b"1")], MARK)
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "real") == {"a": b"1"}
+
+
+def failing() -> Iterator[tuple[str, bytes]]:
+    yield "a", b"new"
+    raise KeyboardInterrupt
+
+
+def test_a_folder_stays_as_it_was_when_making_the_files_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, failing(), MARK)
+    assert names(tmp_path) == set()
+    replace_folder(folder, [("a", b"old")], MARK)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, failing(), MARK)
+    assert contents(folder) == {"a": b"old"}
+    assert names(tmp_path) == {"site"}
+
+
+def test_a_folder_stays_as_it_was_when_the_new_one_can_not_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    replace_folder(folder, [("a", b"old")], MARK)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if target == folder and self.suffix == ".tmp":
+            raise OSError(errno.EIO, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StorageError, match="input/output error"):
+        replace_folder(folder, [("a", b"new")], MARK)
+    assert contents(folder) == {"a": b"old"}
+    assert names(tmp_path) == {"site"}
+
+
+def test_a_full_disk_leaves_the_old_folder(small_disk: Path) -> None:
+    folder = small_disk / "site"
+    replace_folder(folder, [("a", b"old")], MARK)
+    with pytest.raises(StorageError, match="the disk is full"):
+        replace_folder(folder, [("a", b"new"), ("b", bytes(100_000))], MARK)
+    assert contents(folder) == {"a": b"old"}
+    assert names(small_disk) == {"site"}
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("full", "holds other files"),
+        ("file", "is a file"),
+        ("absent/site", "does not exist"),
+    ],
+)
+def test_folders_that_are_no_place_for_ours(target: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis").write_text("years of work")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputPathError, match=says):
+        replace_folder(tmp_path / target, [("a", b"")], MARK)
+    assert contents(tmp_path) == {"full/thesis": b"years of work", "file": b""}

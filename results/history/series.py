@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Final
 
 from ..steps import steps
+
+#: Artefacts hold names and versions, so their size varies by some bytes; the gate lets a per cent pass, too.
+LEAST_RESIZE: Final = 1.01
 
 
 @dataclass(frozen=True, order=True)
@@ -92,7 +96,7 @@ class Series:
         """What is invalid is no measurement and counts for none; no levels where all are."""
         valid = [point for point in self.points if point.verdict != "invalid"]
         found = steps([point.median_ms for point in valid])
-        ends = [*(segment.start for segment in found[1:]), len(valid)]
+        ends = [*(segment.start for segment in found), len(valid)][1:]
         return tuple(
             Level(valid[segment.start].night, valid[end - 1].night, end - segment.start, segment.level)
             for segment, end in zip(found, ends, strict=True)
@@ -107,12 +111,15 @@ class Series:
 
     @property
     def resizes(self) -> tuple[Change, ...]:
-        """Where the artefact became larger or smaller."""
-        return tuple(
-            Change(after.night, before.size_bytes, after.size_bytes)
-            for before, after in pairwise(self.points)
-            if after.size_bytes != before.size_bytes
-        )
+        """Where the artefact became larger or smaller, so that it counts."""
+        found = []
+        known = self.points[0].size_bytes
+        for point in self.points:
+            change = Change(point.night, known, point.size_bytes)
+            if max(change.ratio, 1 / change.ratio) >= LEAST_RESIZE:
+                found.append(change)
+                known = point.size_bytes
+        return tuple(found)
 
     @property
     def last(self) -> Point:
