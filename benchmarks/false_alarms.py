@@ -1,11 +1,12 @@
 """How often the gate of ``nightly`` cries wolf, and how often it sees one; markdown.
 
-    python benchmarks/false_alarms.py [--nights 57] [--draws 5000] [--folder DIR] [--output docs/lab/gate.md]
+    python benchmarks/false_alarms.py [--nights 57] [--noisy-nights 57] [--draws 5000] [--folder DIR]
+                                      [--output docs/lab/gate.md]
 
 Real nights on this machine, with and without a noisy neighbour: the same artefact again (nothing changed at all),
 one with other weights (another file, the same work), and such with one, two and four layers more than twenty.
 Suspicions are measured again as ``nightly`` does it. Then many nights drawn from the real ones. A night takes about
-12 s, a suspicion 6 s: half an hour.
+12 s, a suspicion 6 s: half an hour. With --folder a run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from suite.markdown import joined, replace_part, table
 from suite.resampled_nights import Pool, draw
 
 PLANS = {"as it is": False, "a neighbour in bursts": True}
-#: Suspicions of slower artefacts are the rule; every fifth night's are measured again.
-EVERY = {kind: 5 for kind in KINDS if "more" in kind}
+#: Suspicions of slower artefacts are the rule; every tenth night is judged, and its suspicions are measured again.
+EVERY = {kind: 10 for kind in KINDS if "more" in kind}
 
 
 def say(message: str) -> None:
@@ -118,22 +119,27 @@ def report(options: argparse.Namespace, folder: Path) -> str:
     parts = []
     for plan, noisy in PLANS.items():
         watch.before_round()
+        nights = options.noisy_nights if noisy else options.nights
         with bursts(noisy):
-            found = walk(lab, plan, options.nights, BASELINE_NIGHTS, EVERY, say)
+            found = walk(lab, plan, nights, BASELINE_NIGHTS, EVERY, say)
         watch.before_round()
         parts += [
-            f"**The machine {plan}**, {options.nights} real nights, the first {BASELINE_NIGHTS} as a baseline. "
+            f"**The machine {plan}**, {nights} real nights, the first {BASELINE_NIGHTS} as a baseline. "
             + sizes(lab, plan),
             real(found),
-            f"Drawn from them, {options.draws} nights a line and number of threads:",
+            f"Drawn from them, {options.draws} nights a line and number of threads, each turn's runs as they were:",
             drawn(lab, plan, options.draws),
         ]
+        say(joined(parts))
     host = local_host()
+    command = (
+        f"benchmarks/false_alarms.py --nights {options.nights} --noisy-nights {options.noisy_nights} "
+        f"--draws {options.draws}"
+    )
     head = (
-        f"Measured on {began:%Y-%m-%d}, {began:%H:%M}–{datetime.now(UTC):%H:%M} UTC, by "
-        f"`benchmarks/false_alarms.py --nights {options.nights} --draws {options.draws}`: {host.cpu}, {host.cores} "
-        f"cores, {host.system}, niceness {os.nice(0)}. {watch.summary()} Shares with Wilson's 95 % interval; a "
-        "judgement is one job in one night."
+        f"Measured on {began:%Y-%m-%d}, {began:%H:%M}–{datetime.now(UTC):%H:%M} UTC, by `{command}`: {host.cpu}, "
+        f"{host.cores} cores, {host.system}, niceness {os.nice(0)}. {watch.summary()} Shares with Wilson's 95 % "
+        "interval; a judgement is one job in one night."
     )
     return joined([head, *parts])
 
@@ -142,12 +148,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nights", type=int, default=50 + BASELINE_NIGHTS)
+    parser.add_argument("--noisy-nights", type=int, default=50 + BASELINE_NIGHTS)
     parser.add_argument("--draws", type=int, default=5000)
     parser.add_argument("--folder", type=Path, help="keep artefacts and rows here")
     parser.add_argument("--output", type=Path, help="replace the measured part of this file")
     options = parser.parse_args(arguments)
-    if options.nights <= BASELINE_NIGHTS or options.draws < 1:
-        parser.error(f"--nights must be more than {BASELINE_NIGHTS}, --draws at least 1")
+    if min(options.nights, options.noisy_nights) <= BASELINE_NIGHTS or options.draws < 1:
+        parser.error(f"nights must be more than {BASELINE_NIGHTS}, --draws at least 1")
     try:
         if options.output:
             check_output(options.output)

@@ -60,16 +60,16 @@ class Lab:
 
     artefacts: Mapping[str, Artefact]
     store: Store
-    rule: MeasureRule = RULE
+    rule: MeasureRule
 
     @classmethod
-    def at(cls, folder: Path) -> Lab:
+    def at(cls, folder: Path, kinds: Mapping[str, tuple[int, int]] = KINDS, rule: MeasureRule = RULE) -> Lab:
         """A lab in a folder; what is there already is taken as it is."""
         made = {}
-        for kind, (layers, seed) in KINDS.items():
+        for kind, (layers, seed) in kinds.items():
             path = folder / f"chain{layers}-{seed}.native.bbm"
             made[kind] = read_artefact(path) if path.exists() else artefact(folder, layers, seed)
-        return cls(made, Store.of_workspace(folder))
+        return cls(made, Store.of_workspace(folder), rule)
 
     def measure(self, plan: str, number: int) -> Night:
         """One night: all kinds with all numbers of threads, in turns; its rows are in the store then.
@@ -145,12 +145,12 @@ def walk(
         fewest: nights before the first judgement.
         every: kind → only every so many nights its suspicions are measured again, since that takes long.
     """
-    seen = {kind: Seen() for kind in KINDS}
+    seen = {kind: Seen() for kind in lab.artefacts}
     earlier: list[tuple[Night, Sequence[Row]]] = []
     for number in range(count):
         night = lab.measure(plan, number)
         if number >= fewest:
-            for kind in KINDS:
+            for kind in seen:
                 if (number - fewest) % every.get(kind, 1):
                     continue
                 found = findings(earlier, night, lab.rows(night, kind))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from statistics import median
 
 import numpy as np
 
@@ -32,6 +34,11 @@ class Pool:
     usual: Sequence[Row]
     other: Sequence[Row]
 
+    @cached_property
+    def judged(self) -> tuple[Sequence[Row], Sequence[Row]]:
+        """The same with one run a turn, its median: all that the gate looks at."""
+        return [_condensed(row) for row in self.usual], [_condensed(row) for row in self.other]
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -52,14 +59,15 @@ def draw(pool: Pool, count: int, consecutive: bool, random: np.random.Generator)
         consecutive: whether the nights are such that followed each other, or any.
     """
     suspicions = alarms = device = 0
+    usual, other = pool.judged
     for _ in range(count):
         numbers = _numbers(len(pool.usual), consecutive, random)
         earlier = [
-            (_night(place), [_resampled(pool.usual[number], place, random)])
+            (_night(place), [_resampled(usual[number], place, random)])
             for place, number in enumerate(numbers[:-1])
         ]
         last = len(earlier)
-        row = _resampled(pool.other[numbers[-1]], last, random)
+        row = _resampled(other[numbers[-1]], last, random)
         (finding,) = findings(earlier, _night(last), [row])
         if finding.status is Status.SUSPECT:
             suspicions += 1
@@ -85,6 +93,11 @@ def _night(number: int) -> Night:
 def _turns(row: Row, count: int, random: np.random.Generator) -> list[Sequence[int]]:
     turns = split(row.samples_ns, row.turns)
     return [turns[int(index)] for index in random.integers(len(turns), size=count)]
+
+
+def _condensed(row: Row) -> Row:
+    medians = [max(1, round(median(turn))) for turn in split(row.samples_ns, row.turns)]
+    return row.model_copy(update={"samples_ns": medians, "turns": [1] * len(medians)})
 
 
 def _resampled(row: Row, number: int, random: np.random.Generator) -> Row:
