@@ -1,10 +1,13 @@
 """What it costs one host to drive many boards: wall time against the longest board, processor, memory; markdown.
 
-    python benchmarks/scheduling.py [--devices 1,50,200] [--models 1] [--threads 1,4] [--store URL] [--output FILE]
+    python benchmarks/scheduling.py [--devices 1,50,200] [--models 1] [--threads 1,4] [--store URL] [--sshds 4,16]
+                                    [--output FILE]
 
 The night is the real one: its queue in a real store, its worker a board, its rows with their verdicts. Only the
 boards are not: they sleep as long as a step on a board takes. Every twentieth is gone at first and comes back. Each
 number of boards is a process of its own, so that its memory is its own; a minute each.
+
+What links over SSH cost beside that, nights of a few of the simulated boards of `tests/lab` tell, each a real sshd.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from bibench_deploy.results.nights import open_night
 from bibench_deploy.runners.host import local_host
 from bibench_deploy.runners.threads import parse_threads
 from bibench_deploy.runners.timing import MeasureRule
+from suite.lab_of_sshds import night
 from suite.machine import Watch
 from suite.markdown import joined, replace_part, table
 from suite.sleeping_boards import VARIANTS, Board, Pace, artefact, specs
@@ -69,7 +73,7 @@ def one_night(devices: int, models: int, threads: tuple[int, ...], url: str, fol
     store = Store.at(url)
     store.check()
     now = datetime.now(UTC)
-    night = open_night(store, "scheduling", f"{now:%Y%m%d%H%M%S}-{devices}", "0" * 64, None, "here", now)
+    opened = open_night(store, "scheduling", f"{now:%Y%m%d%H%M%S}-{devices}", "0" * 64, None, "here", now)
     ended: dict[str, float] = {}
     most = {"Threads": 0.0}
     done = threading.Event()
@@ -82,9 +86,9 @@ def one_night(devices: int, models: int, threads: tuple[int, ...], url: str, fol
         while not done.wait(LOOK_S):
             most["Threads"] = max(most["Threads"], status("Threads"))
 
-    with queue_of(store, night, folder, lambda message: sys.stderr.write(message + "\n")) as queue:
+    with queue_of(store, opened, folder, lambda message: sys.stderr.write(message + "\n")) as queue:
         queue.add(spec for name in boards for spec in specs(name, artefacts, threads))
-        shared = Shared(queue, by_sha256.get, RULE, night.session, PATIENCE)
+        shared = Shared(queue, by_sha256.get, RULE, opened.session, PATIENCE)
         before_mb, cpu = status("VmRSS"), time.process_time()
         threading.Thread(target=look, daemon=True).start()
         begun = time.monotonic()
@@ -99,7 +103,7 @@ def one_night(devices: int, models: int, threads: tuple[int, ...], url: str, fol
         "devices": devices,
         "jobs": len(jobs),
         "done": sum(job.state is State.DONE for job in jobs),
-        "rows": len(store.read(Selection(sessions=(night.session,))).rows),
+        "rows": len(store.read(Selection(sessions=(opened.session,))).rows),
         "wall_s": wall,
         "ideal_s": max(needed.values()),
         "over_median_s": over[len(over) // 2],
@@ -176,7 +180,45 @@ def report(options: argparse.Namespace, counts: Sequence[int]) -> str:
         f"{pace.open:g} s when it is opened, {pace.push:g} s for each artefact, {pace.step:g} s beside the runs of "
         f"each turn; every {REBOOTING}th fails once and is tried again after {PATIENCE.pause_s:g} s."
     )
-    return joined([head, table(HEADS, [as_row(night, nights[0]) for night in nights], left=0)])
+    return joined(
+        [head, table(HEADS, [as_row(found, nights[0]) for found in nights], left=0), over_ssh(options)]
+    )
+
+
+def over_ssh(options: argparse.Namespace) -> str:
+    """What nights of boards behind sshds cost; empty where none were asked for.
+
+    Raises:
+        RuntimeError: this machine can't simulate them, or nothing was measured.
+    """
+    if not options.sshds:
+        return ""
+    costs = []
+    for count in parse_threads(options.sshds):
+        sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {count} boards behind sshds\n")
+        with tempfile.TemporaryDirectory() as scratch:
+            costs.append(night(count, Path(scratch)))
+    fewest = costs[0]
+    lines = []
+    for cost in costs:
+        more = cost.devices - fewest.devices
+        each = f"{1000 * (cost.peak_mb - fewest.peak_mb) / more:.0f}" if more else "–"
+        numbers = (
+            cost.devices,
+            cost.measured,
+            f"{cost.cpu_s:.1f}",
+            f"{cost.peak_mb:.0f}",
+            each,
+            cost.threads,
+        )
+        lines.append([str(number) for number in numbers])
+    words = (
+        "The whole command over SSH, with simulated boards that share this machine's cores (`tests/lab`, "
+        f"`--sshds {options.sshds}`), two jobs each: how long it takes says nothing here, what the control process "
+        "itself needs does."
+    )
+    heads = ("boards", "jobs", "processor, s", "peak memory, MB", "a further board, kB", "threads")
+    return joined([words, table(heads, lines, left=0)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -185,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--devices", default="1,50,200", help="numbers of boards")
     parser.add_argument("--models", type=int, default=1)
     parser.add_argument("--threads", default="1,4")
+    parser.add_argument("--sshds", help="numbers of boards behind real sshds, as 4,16; none by default")
     parser.add_argument("--store", help="URL of a store; SQLite in a scratch folder by default")
     parser.add_argument("--output", type=Path, help="replace the part on scheduling of this file")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -206,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_atomically(options.output, replace_part(old, part, PART).encode())
         else:
             sys.stdout.write(part + "\n")
-    except BibenchError as error:
+    except (BibenchError, RuntimeError) as error:
         sys.exit(f"error: {error}")
 
 
