@@ -16,7 +16,8 @@ from bibench_deploy.nightly.baseline import Baseline, choose
 from bibench_deploy.nightly.confirm import Confirming, confirm
 from bibench_deploy.nightly.finding import Finding, key_of, suspects
 from bibench_deploy.nightly.gate import Gate, judge
-from bibench_deploy.nightly.worker import Opened, Patience
+from bibench_deploy.nightly.opening import Opened
+from bibench_deploy.nightly.worker import Patience
 from bibench_deploy.profiling import measured
 from bibench_deploy.results import Row, Store
 from bibench_deploy.results.nights import Night, Progress, finish, nights, open_night, rows_of_night
