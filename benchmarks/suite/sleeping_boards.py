@@ -19,7 +19,7 @@ from typing import Any
 
 from bibench_deploy.converters.manifest import Manifest, SourceModel, Tensor
 from bibench_deploy.errors import ConnectionLostError
-from bibench_deploy.nightly.worker import Opened
+from bibench_deploy.nightly.opening import Opened
 from bibench_deploy.results.job import JobSpec
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
@@ -53,7 +53,7 @@ class Pace:
 
 
 class Board:
-    """See ``nightly.worker.Opens``.
+    """See ``nightly.opening.Opens``.
 
     Args:
         name: decides how fast it is.
