@@ -34,6 +34,12 @@ class Sweep:
         return next(iter(self.lines.values())).row
 
     @property
+    def bends(self) -> bool:
+        """Whether more threads than the knee's were measured on cores of their own; else it may lie further on."""
+        own = [threads for threads, line in self.lines.items() if not line.oversubscribed]
+        return self.knee is not None and self.knee < max(own)
+
+    @property
     def stable(self) -> bool:
         """Whether all of its medians are."""
         return all(line.stable for line in self.lines.values())

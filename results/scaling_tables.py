@@ -45,7 +45,8 @@ def show_scaling(report: Report, console: Console) -> None:
 def cells(sweep: Sweep, counts: Sequence[int], crossings: bool) -> list[str]:
     """A sweep's efficiency at each of these counts, its knee and, if wanted, where little cores begin to work."""
     said = [_efficiency(sweep, threads) for threads in counts]
-    said.append("" if sweep.knee is None else f"{'' if sweep.stable else UNSTABLE}{sweep.knee}")
+    knee = "" if sweep.knee is None else f"{'' if sweep.bends else '≥ '}{sweep.knee}"
+    said.append(f"{'' if sweep.stable or not knee else UNSTABLE}{knee}")
     if crossings:
         said.append("" if sweep.crossing is None else str(sweep.crossing))
     return said

@@ -125,7 +125,7 @@ def not_compared(pairs: Sequence[Uncompared]) -> list[str]:
 
 def knees(lines: Sequence[Line]) -> list[str]:
     """What more threads bring, one line for all sweeps that tell the same."""
-    found: dict[int, list[str]] = {}
+    found: dict[tuple[int, bool], list[str]] = {}
     crossing: dict[tuple[str, int], None] = {}
     for sweep in sweeps(lines):
         row = sweep.row
@@ -135,11 +135,12 @@ def knees(lines: Sequence[Line]) -> list[str]:
             mark = "" if sweep.stable else UNSTABLE
             cores = f" on {row.cpus}" if row.cpus else ""
             name = f"{mark}{row.model} {row.variant} {row.engine}{cores}"
-            found.setdefault(sweep.knee, []).append(name)
+            found.setdefault((sweep.knee, sweep.bends), []).append(name)
     said = []
-    for threads, names in sorted(found.items()):
+    for (threads, bends), names in sorted(found.items()):
         counted = f"{threads} thread{'s' if threads > 1 else ''}"
-        said.append(f"knee: {counted}, more are not worth their cores: {', '.join(names)}")
+        what = f"{counted}, more are not worth their cores" if bends else f"none up to {counted}"
+        said.append(f"knee: {what}: {', '.join(names)}")
     for device, threads in crossing:
         said.append(f"{device}: with {threads} threads and more, little cores work, too")
     return said

@@ -126,13 +126,14 @@ def _scaling(found: Sequence[Sweep]) -> list[str]:
     said = []
     knees: dict[int, list[str]] = {}
     for sweep in found:
-        if sweep.knee is not None:
+        if sweep.knee is not None and sweep.bends:
             row = sweep.row
             knees.setdefault(sweep.knee, []).append(f"{row.engine} {row.algorithm}")
     for threads, names in sorted(knees.items()):
+        counted = f"{threads} thread{'s' if threads > 1 else ''}"
         said.append(
-            f"More than {threads} thread{'s' if threads > 1 else ''}: not worth their cores (the knee of "
-            f"efficiency over time): {', '.join(dict.fromkeys(names))}."
+            f"More than {counted} are not worth their cores (the knee of efficiency over time): "
+            f"{', '.join(dict.fromkeys(names))}."
         )
     crossings = {sweep.crossing for sweep in found if sweep.crossing is not None}
     if crossings:

@@ -113,6 +113,8 @@ def test_the_report_tells_efficiency_knee_and_where_little_cores_begin() -> None
     assert "little cores from" in text
     (told,) = document(report(rows))["sweeps"]
     assert (told["knee"], told["little_cores_from"], told["oversubscribed"]) == (4, 8, [16])
+    assert "≥ 4" in printed(rows[:3], as_report=True)
+    assert "knee: none up to 4 threads: resnet18 bnn larq" in printed(rows[:3])
     assert "local: with 8 threads and more, little cores work, too" in printed(rows)
 
 

@@ -28,7 +28,7 @@ from bibench_deploy.results.html.subject import Subject, subjects
 from bibench_deploy.results.html.tradeoff import accuracy_chart, size_chart, tradeoff_values
 from bibench_deploy.results.tidy import grid, recent, reference
 from bibench_deploy.runners.operators import Operator
-from support.report_rows import DAY, EVIL, everything
+from support.report_rows import DAY, EVIL, everything, row
 from support.rows import MS, make_row
 
 
@@ -131,7 +131,17 @@ def test_a_speedup_has_an_interval_around_it() -> None:
 def test_what_more_threads_bring_stands_at_the_latencies() -> None:
     chart = latency_chart(pi())
     assert "efficiency" in chart.columns
-    assert any("not worth their cores" in note for note in chart.notes)
+    assert not any("worth" in note for note in chart.notes)  # up to four threads each brings enough
+    flat = [
+        row("own", "bnn", n, ms, engine="native") for n, ms in ((1, 40.0), (2, 22.0), (4, 21.0), (8, 30.0))
+    ]
+    (subject,) = subjects(recent(flat), {})
+    notes = " ".join(latency_chart(subject).notes)
+    assert (
+        "More than 2 threads are not worth their cores (the knee of efficiency over time): native bnn."
+        in notes
+    )
+    assert "With 8 threads and more, threads wait for cores" in notes
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=400), st.integers(2, 50))
