@@ -27,6 +27,7 @@ from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now, Said
 from .finding import Finding, in_a_line
 from .opening import Exchangeable, Opened, Opens
+from .telling import counted
 from .worker import Patience
 
 
@@ -61,7 +62,7 @@ def confirm(
     left = list(enumerate(suspects))
     while left and failures < needs.patience.failures:
         cpus = left[0][1].key[5]
-        emit(Now(device, Doing.CONFIRMING, f"{len(left)} that look slower"))
+        emit(Now(device, Doing.CONFIRMING, f"{counted(len(left), 'suspicion')} left"))
         try:
             with opens(cpus, lambda message: emit(Said(device, message)), needs.stop) as opened:
                 for number, finding in [entry for entry in left if entry[1].key[5] == cpus]:

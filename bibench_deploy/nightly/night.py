@@ -28,6 +28,7 @@ from .finding import Finding, Key, Unmeasured, Why, suspects
 from .gate import Gate, judge
 from .opening import Opens
 from .owner import is_dead, owner
+from .telling import counted
 from .worker import Shared, Worker
 
 
@@ -133,7 +134,8 @@ def confirmed(
     by_device: dict[str, list[Finding]] = {}
     for finding in suspected:
         by_device.setdefault(finding.key[0], []).append(finding)
-    watch(Stage(f"measuring again: {len(suspected)} that look slower, on {len(by_device)} devices"))
+    count = f"{counted(len(suspected), 'suspicion')} on {counted(len(by_device), 'device')}"
+    watch(Stage(f"measuring again what looks slower: {count}"))
     again: dict[Key, Finding] = {}
     lock = threading.Lock()
 
