@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +126,7 @@ def _check_models(plan: Plan, models: Sequence[Sequence[Path]], folder: Path, no
 
     first: dict[Path, int] = {}
     stems: dict[str, Path] = {}
+    twins = _same_bytes({file for files in models for file in files})
     for number, (entry, files) in enumerate(zip(plan.models, models, strict=True)):
         if not files:
             notes.add(f"'{entry.file}' fits no file in {folder.absolute()}", "models", number, "file")
@@ -138,10 +141,29 @@ def _check_models(plan: Plan, models: Sequence[Sequence[Path]], folder: Path, no
             if other != file:
                 said = f"'{file}' is called like '{other}': their results could not be told apart; rename one"
                 notes.add(said, "models", number, "file")
+            if file in twins and file not in first:
+                said = f"'{file}' has the same bytes as '{twins[file]}', and is measured as that"
+                notes.add(said, "models", number, "file", warning=True)
             before = plan.models[first.setdefault(file, number)]
             if (before.allow, before.data) != (entry.allow, entry.data):
                 said = f"'{file}' stands in models[{first[file]}] too, with another allow or data"
                 notes.add(said, "models", number, "file")
+
+
+def _same_bytes(files: Iterable[Path]) -> dict[Path, Path]:
+    """Files that say the same as another one, with the first of those."""
+    by_size: dict[int, list[Path]] = {}
+    for file in sorted(files):
+        with suppress(OSError):  # whoever reads the model will say so
+            by_size.setdefault(file.stat().st_size, []).append(file)
+    found, first = {}, dict[bytes, Path]()
+    for alike in by_size.values():
+        for file in alike if len(alike) > 1 else ():
+            with suppress(OSError):
+                other = first.setdefault(hashlib.sha256(file.read_bytes()).digest(), file)
+                if other != file:
+                    found[file] = other
+    return found
 
 
 def _boards(number: int, entry: Devices, provider: DeviceProvider, notes: _Notes) -> tuple[Board, ...]:

@@ -212,11 +212,21 @@ def test_a_program_for_other_devices_is_worth_a_warning(lab: Path) -> None:
 
 def test_models_that_could_not_be_told_apart(lab: Path) -> None:
     (lab / "more").mkdir()
-    write_net(lab / "more/good.onnx", layers=1)
+    write_net(lab / "more/good.onnx", layers=2)
     found = told(lab, GOOD.replace("good.onnx", "**/good.onnx"))
     assert found == [
         f"lab.toml:4: models[0].file: '{lab}/more/good.onnx' is called like '{lab}/good.onnx': their results could "
         "not be told apart; rename one"
+    ]
+
+
+def test_models_that_are_the_same(lab: Path) -> None:
+    (lab / "same.onnx").write_bytes((lab / "good.onnx").read_bytes())
+    found = checked(lab, GOOD.replace('"good.onnx"', '"[gs]*.onnx"'))
+    assert found.ok
+    assert [mistake.text("lab.toml") for mistake in found.mistakes] == [
+        f"lab.toml:4: warning: models[0].file: '{lab}/same.onnx' has the same bytes as '{lab}/good.onnx', and is "
+        "measured as that"
     ]
 
 
