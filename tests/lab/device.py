@@ -241,6 +241,14 @@ class SimulatedDevice:
             if text in command:
                 os.kill(pid, number)
 
+    def hangs(self, text: str) -> bool:
+        """Stop the device's processes whose command lines hold a text; whether one of them is stopped now."""
+        try:
+            self.signal(signal.SIGSTOP, text)
+        except ProcessLookupError:  # it has just ended
+            return False
+        return any(_state(pid) == "T" for pid, command in self._running() if text in command)
+
     def end_sessions(self) -> None:
         """Kill the servers of the connections that are open; the one that listens stays."""
         (listener,) = (pid for pid in _children(self.pid) if _name(pid) == "sshd")
@@ -259,6 +267,14 @@ def _descendants(pid: int) -> list[int]:
 
 def _command(pid: int) -> str:
     return _of(pid, "cmdline").replace("\0", " ").strip()
+
+
+def _state(pid: int) -> str:
+    """As /proc tells it: R, S, T …; "" for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _name(pid: int) -> str:

@@ -98,8 +98,7 @@ def test_a_night_that_is_killed_and_resumed_among_broken_devices(lab: Lab, user:
     before = maintainer.rows()
     with user.starts(*maintainer.command, *options, "--json", "--junit", "junit.xml") as again:
         hung, cycled = lab.devices["hung"], lab.devices["cycled"]
-        until(lambda: measuring(hung), "a run on the device that is to hang")
-        hung.signal(signal.SIGSTOP, "--min-time")
+        until(lambda: hung.hangs("--min-time"), "a run on the device that is to hang")
         until(lambda: measuring(cycled), "a run on the device that is to go off")
         cycled.power_off()
         cycled.power_on()
