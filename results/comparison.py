@@ -125,9 +125,13 @@ def _no_measurement(row: Row, name: str) -> tuple[str, ...]:
     return ()
 
 
-def other_things(a: Row, b: Row) -> tuple[str, ...]:
-    """What makes two rows measurements of different things, beside what they are of."""
-    reasons = list(incomparable(a.context, b.context))
+def other_things(a: Row, b: Row, clock: bool = True) -> tuple[str, ...]:
+    """What makes two rows measurements of different things, beside what they are of.
+
+    Args:
+        clock: whether another clock is a reason.
+    """
+    reasons = list(incomparable(a.context, b.context, clock))
     if a.host.cpu != b.host.cpu:
         reasons.insert(0, f"other processor ({a.host.cpu}, {b.host.cpu})")
     if a.statistic != b.statistic:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -196,12 +197,14 @@ class _Job:
                 f"{len(now.turns)} turns are too few to tell a change from chance ({FEWEST_TURNS} are needed)"
             )
             return Finding(self.key, Status.UNUSABLE, words, row=row)
-        alike = [Point(past) for past in valid if not other_things(past.row, row)]
+        clock = _is_steady([past.row for past in valid[-self.gate.nights :]])
+        alike = [Point(past) for past in valid if not other_things(past.row, row, clock)]
         points = self._not_forgotten(alike)
         # A night that was named, or accepted, is a baseline alone: the confirmation is against its artefact.
         fewest = 1 if self._named or len(points) < len(alike) else FEWEST_NIGHTS
         if len(points) < fewest or sum(len(point.turns) for point in points) < FEWEST_TURNS:
-            return self._without_baseline(row, valid, points, fewest)
+            others = [why for past in valid if (why := other_things(past.row, row, clock))]
+            return self._without_baseline(row, others, points, fewest)
         start = 0
         if not self._named:
             start = steps([point.centre for point in points])[-1].start
@@ -225,9 +228,8 @@ class _Job:
         return [point for point in points if point in after or inside[0] < point.centre < inside[1]]
 
     def _without_baseline(
-        self, row: Row, valid: Sequence[Past], points: Sequence[Point], fewest: int
+        self, row: Row, others: Sequence[Sequence[str]], points: Sequence[Point], fewest: int
     ) -> Finding:
-        others = [reasons for past in valid if (reasons := other_things(past.row, row))]
         if others and len(others) + len(points) >= fewest:
             words = f"can't be compared with {len(others)} of the nights before: {', '.join(others[-1])}"
             return Finding(self.key, Status.INCOMPARABLE, words, row=row, since=self._now)
@@ -253,3 +255,9 @@ class _Job:
             found.needed,
             None if status is Status.SAME else found.began or self._now,
         )
+
+
+def _is_steady(rows: Sequence[Row]) -> bool:
+    """Whether the clock stays from night to night: where it mostly doesn't, it is no condition but noise."""
+    moved = [other_things(a, b) != other_things(a, b, clock=False) for a, b in pairwise(rows)]
+    return 2 * sum(moved) <= len(moved)

@@ -128,6 +128,17 @@ def test_after_three_nights_under_the_new_conditions_they_are_a_baseline() -> No
     assert found(row(11, 12, context=fast), earlier).status == Status.SUSPECT
 
 
+def test_a_clock_that_moves_every_night_is_noise_and_no_condition() -> None:
+    def at(number: int, mhz: float, median_ms: float = 10) -> Row:
+        return row(number, median_ms, context=RunContext(clock_mhz_during={0: mhz}))
+
+    restless = [at(n, 3000 + 400 * (n % 3)) for n in range(8)]
+    assert found(at(TONIGHT, 2500), restless).status == Status.SAME
+    assert found(at(TONIGHT, 2500, 12), restless).status == Status.SUSPECT
+    moved_once = [at(n, 3000 if n < 4 else 3800) for n in range(8)]
+    assert found(at(TONIGHT, 2500), moved_once).status == Status.INCOMPARABLE
+
+
 def test_conditions_that_are_unknown_are_no_reason() -> None:
     assert found(row(TONIGHT, context=RunContext(governor="performance")), HISTORY).status == Status.SAME
 
