@@ -69,12 +69,14 @@ class Target:
     Attributes:
         name: of the device, or "local".
         engines: whose artefacts it can execute; None for those of all engines, or to fail with the others.
+        check: raises a DeviceError if it is ours no more; asked before what was measured is kept.
         opened: opens it; told what to say, and an event that is set when the command is to end.
     """
 
     name: str
     opened: Callable[[Callable[[str], None], threading.Event], AbstractContextManager[Place]]
     engines: frozenset[str] | None = None
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _at(
         with target.opened(lambda message: emit(Said(target.name, message)), stop) as place:
             try:
                 for jobs in left:
-                    _measure(target.name, place, jobs, plan, session, emit, stop)
+                    _measure(target, place, jobs, plan, session, emit, stop)
             finally:
                 if place.pushed_bytes is not None:
                     emit(Pushed(target.name, place.pushed_bytes))
@@ -116,8 +116,10 @@ class _DeviceGoneError(Exception):
 
 
 def _measure(
-    device: str, place: Place, jobs: list[Job], plan: Plan, session: str, emit: Emit, stop: threading.Event
+    target: Target, place: Place, jobs: list[Job], plan: Plan, session: str, emit: Emit, stop: threading.Event
 ) -> None:
+    device = target.name
+
     def turned(job: Job, runs: int) -> None:
         if stop.is_set():
             raise Stopped
@@ -127,6 +129,7 @@ def _measure(
     with closing(work) as results:
         for result in results:
             if isinstance(result, Measured):
+                target.check()
                 emit(Finished(device, result.row))
                 continue
             if concerns_the_device(result.error):

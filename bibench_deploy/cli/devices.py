@@ -9,7 +9,7 @@ import typer
 
 from bibench_deploy.cli import console, device_checks, device_clean
 from bibench_deploy.cli.device_options import JsonOption, missing_files
-from bibench_deploy.cli.targets import InventoryOption, ProfilesOption, TagOption
+from bibench_deploy.cli.targets import InventoryOption, LabOption, ProfilesOption, TagOption
 from bibench_deploy.errors import InputError
 
 app = typer.Typer(
@@ -111,24 +111,25 @@ def list_(
     tag: TagOption = None,
     inventory: InventoryOption = None,
     profiles: ProfilesOption = None,
+    lab: LabOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The devices of the inventory."""
+    """The devices of the inventory, or of a lab."""
     from bibench_deploy.cli.device_views import (
         device_document,
         devices_table,
         profile_document,
         profiles_table,
     )
-    from bibench_deploy.device_profiles import load_cores, load_profiles, read_inventory, split_names
+    from bibench_deploy.device_profiles import load_cores, load_profiles, split_names
+    from bibench_deploy.runners.providers import provider
 
     known, cores = load_profiles(profiles or []), load_cores(profiles or [])
-    mine = read_inventory(inventory)
-    names = [] if tag else list(mine.entries)
-    devices = mine.resolve(names, split_names(tag or []), known)
+    source = provider(lab, inventory, known)
+    devices = source.resolve([] if tag else source.names(), split_names(tag or []))
     if as_json:
         document: dict[str, Any] = {
-            "inventory": str(mine.path),
+            "inventory": source.where,
             "devices": [device_document(device, cores) for device in devices],
         }
         if every:
@@ -138,7 +139,8 @@ def list_(
     if devices:
         console.stdout().print(devices_table(devices))
     else:
-        _say(f"no devices in {mine.path}: add one with 'bibench-deploy devices add'")
+        add = "a place of it needs a tag 'profile'" if lab else "add one with 'bibench-deploy devices add'"
+        _say(f"no devices in {source.where}: {add}")
     if every:
         console.stdout().print(profiles_table(known.values(), cores))
 

@@ -77,10 +77,7 @@ def nightly(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
-    lab: Annotated[
-        str | None,
-        typer.Option("--lab", metavar="URL", help="Take devices from a lab, as labgrid://HOST:20408."),
-    ] = None,
+    lab: targets.LabOption = None,
     dask: Annotated[
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="Convert on a Dask cluster, as tcp://HOST:8786."),

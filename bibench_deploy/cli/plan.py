@@ -28,10 +28,7 @@ def check(
     ],
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
-    lab: Annotated[
-        str | None,
-        typer.Option("--lab", metavar="URL", help="Take devices from a lab, as labgrid://HOST:20408."),
-    ] = None,
+    lab: targets.LabOption = None,
     store: Annotated[
         str | None,
         typer.Option("--store", metavar="URL", help="The store of results, instead of the plan's."),

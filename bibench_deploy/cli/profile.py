@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bibench_deploy.device_profiles import Device
     from bibench_deploy.profile_plan import Outcome, Plan, Target
     from bibench_deploy.results import Row, Store
+    from bibench_deploy.runners.providers import DeviceProvider
     from bibench_deploy.runners.timing import MeasureRule
     from bibench_deploy.runners.workspace import Artefact
     from bibench_deploy.sweep import Sweep
@@ -61,6 +62,7 @@ def profile(
     ] = None,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
+    lab: targets.LabOption = None,
     min_time: Annotated[
         float, typer.Option("--min-time", metavar="S", help="Time at least so many seconds of runs.")
     ] = 2.0,
@@ -108,14 +110,17 @@ def profile(
     from dataclasses import replace
 
     from bibench_deploy.cool_place import cooled
+    from bibench_deploy.device_profiles import load_profiles
     from bibench_deploy.results import choose_store
     from bibench_deploy.runners.clusters import check_request
     from bibench_deploy.runners.cooldown import parse_bound
+    from bibench_deploy.runners.providers import provider
     from bibench_deploy.runners.threads import parse_threads
     from bibench_deploy.runners.workspace import read_artefact, read_workspace, workspace_folder
 
+    source = provider(lab, inventory, load_profiles(profiles or []), wait=not no_wait)
     devices, remote = targets.choose(
-        device or ([] if tag else [targets.LOCAL]), tag or [], inventory, profiles or []
+        device or ([] if tag else [targets.LOCAL]), tag or [], inventory, profiles or [], source
     )
     counts = parse_threads(threads)
     rule = _rule(min_time, max_time, min_runs, precision)
@@ -126,7 +131,7 @@ def profile(
     bound = parse_bound(cool_down) if cool_down is not None else None
     manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries, asked)
     here = _timed_here(chosen, named=bool(artefacts))
-    measured_on = _targets(devices, remote, counts, manner, bool(artefacts), here)
+    measured_on = _targets(devices, remote, source, counts, manner, bool(artefacts), here)
     if bound is not None:
         measured_on = [cooled(target, bound) for target in measured_on]
     plan = replace(_plan(chosen, counts, rule, measured_on), per_op=per_op)
@@ -173,6 +178,7 @@ def _timed_here(chosen: Sequence[Artefact], named: bool) -> frozenset[str] | Non
 def _targets(
     names: Sequence[str],
     remote: dict[str, Device],
+    source: DeviceProvider,
     counts: Sequence[int],
     manner: targets.Manner,
     named: bool,
@@ -189,7 +195,7 @@ def _targets(
 
     cores, on_devices = load_cores(), engines(lambda message: console.stderr().print(message, markup=False))
     return [
-        targets.target(remote[name], cores, on_devices, counts, manner, named)
+        targets.target(remote[name], cores, on_devices, counts, manner, named, source)
         if name in remote
         else Target(name, local(manner.cpus), here)
         for name in names

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bibench_deploy.profile_plan import Place, Target
     from bibench_deploy.runners.device.engine import DeviceEngine
     from bibench_deploy.runners.device.session import DeviceSession
+    from bibench_deploy.runners.providers import DeviceProvider
 
 LOCAL = "local"
 
@@ -32,6 +33,10 @@ InventoryOption = Annotated[
     typer.Option(
         "--inventory", metavar="FILE", help="Your devices, instead of devices.toml in your settings."
     ),
+]
+LabOption = Annotated[
+    str | None,
+    typer.Option("--lab", metavar="URL", help="Take devices from a lab, as labgrid://HOST:20408."),
 ]
 ProfilesOption = Annotated[
     list[Path] | None,
@@ -85,23 +90,32 @@ class Manner:
 
 
 def choose(
-    names: Sequence[str], tags: Sequence[str], inventory: Path | None, profiles: Sequence[Path]
+    names: Sequence[str],
+    tags: Sequence[str],
+    inventory: Path | None,
+    profiles: Sequence[Path],
+    source: DeviceProvider | None = None,
 ) -> tuple[list[str], dict[str, Device]]:
     """The names of the devices in order, each once, and those of them that are not this machine.
 
+    Args:
+        source: knows the devices; the inventory by default.
+
     Raises:
         InputError: an unknown device, tag or profile, or a file that is none.
+        InfrastructureError: the source can't be asked.
     """
-    from bibench_deploy.device_profiles import load_profiles, read_inventory, split_names
+    from bibench_deploy.device_profiles import load_profiles, split_names
+    from bibench_deploy.runners.providers import provider
 
     wanted = split_names(names)
     known = load_profiles(profiles)
     remote = [name for name in wanted if name != LOCAL]
     found: dict[str, Device] = {}
     if remote or tags:
-        devices = read_inventory(inventory).resolve(remote, split_names(tags), known)
+        devices = (source or provider(None, inventory, known)).resolve(remote, split_names(tags))
         found = {device.name: device for device in devices}
-    return list(dict.fromkeys([*wanted, *found])), found
+    return [name for name in dict.fromkeys([*wanted, *found]) if name == LOCAL or name in found], found
 
 
 def session(
@@ -146,10 +160,12 @@ def target(
     counts: Sequence[int],
     manner: Manner,
     named: bool,
+    source: DeviceProvider,
 ) -> Target:
     """A device to measure on.
 
     Args:
+        source: where it comes from.
         named: whether the user named the artefacts: one that the device can't execute is an error then.
     """
     from contextlib import contextmanager
@@ -159,13 +175,14 @@ def target(
 
     @contextmanager
     def place(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
-        made = session(device, cores, manner, "profile", say, stop)
-        with opened(made, engines) as here:
-            for warning in warnings(made, counts, cores):
-                say(f"warning: {warning}")
-            yield here
+        with source.reserved(device, say, stop) as ours:
+            made = session(ours, cores, manner, "profile", say, stop)
+            with opened(made, engines) as here:
+                for warning in warnings(made, counts, cores):
+                    say(f"warning: {warning}")
+                yield here
 
-    return Target(device.name, place, None if named else frozenset(engines))
+    return Target(device.name, place, None if named else frozenset(engines), lambda: source.check(device))
 
 
 def warnings(opened: DeviceSession, counts: Sequence[int], cores: Mapping[str, CoreType]) -> list[str]:

@@ -25,12 +25,11 @@ def provider(
         wait: until a device that someone else has reserved is free; refused otherwise.
 
     Raises:
-        InputError: not the URL of a lab, or a file that is no inventory.
+        InputError: not the URL of a lab, or beside one a file that is no inventory.
         MissingExtraError: the lab's client is not installed.
     """
-    devices = read_inventory(inventory)
     if lab is None:
-        return InventoryProvider(devices, profiles)
+        return InventoryProvider(inventory, profiles)
     from .labgrid import LabgridProvider, address_of
 
-    return LabgridProvider(address_of(lab), devices, profiles, wait=wait)
+    return LabgridProvider(address_of(lab), read_inventory(inventory), profiles, wait=wait)

@@ -19,6 +19,19 @@ class DeviceProvider(Protocol):
     same time is the business of the lease on the device itself, which a session takes in any case.
     """
 
+    @property
+    def where(self) -> str:
+        """The source, for messages."""
+        ...
+
+    def names(self) -> tuple[str, ...]:
+        """All devices there are.
+
+        Raises:
+            InputError, InfrastructureError: the source can't be asked.
+        """
+        ...
+
     def resolve(self, names: Sequence[str], tags: Sequence[str]) -> tuple[Device, ...]:
         """The devices with these names, then those that have any of these tags; each once, order kept.
 

@@ -23,7 +23,16 @@ from bibench_deploy.runners.device.stopping import Stopped
 from .base import Say
 from .coordinator import Coordinator, RefusedByCoordinator, libraries
 from .owner import is_dead, own_name
-from .places import acquired_service, chosen, device_of, holder, missing_match, occupied, offered_service
+from .places import (
+    acquired_service,
+    chosen,
+    device_of,
+    holder,
+    missing_match,
+    occupied,
+    offered_service,
+    profile_of,
+)
 from .watchdog import Watchdog
 
 SCHEME = "labgrid"
@@ -103,6 +112,16 @@ class LabgridProvider:
     def where(self) -> str:
         """For messages."""
         return f"{SCHEME}://{self._address}"
+
+    def names(self) -> tuple[str, ...]:
+        """The places that say which board they are.
+
+        Raises:
+            DeviceError: the coordinator can't be asked.
+        """
+        with self._used():
+            places = self._open().places()
+        return tuple(name for name in sorted(places) if profile_of(places[name], self._inventory))
 
     def resolve(self, names: Sequence[str], tags: Sequence[str]) -> tuple[Device, ...]:
         """The places with these names or aliases, then those with any of these tags, as devices.

@@ -53,6 +53,12 @@ def chosen(names: Sequence[str], tags: Sequence[str], places: Mapping[str, Any],
     return list(wanted)
 
 
+def profile_of(place: Any, inventory: Inventory) -> str | None:
+    """Id or alias of the profile of a place; None where nothing says it."""
+    entry = inventory.entries.get(place.name)
+    return place.tags.get(PROFILE_TAG) or (entry.profile if entry else None)
+
+
 def device_of(
     place: Any,
     service: Mapping[str, Any] | None,
@@ -72,7 +78,7 @@ def device_of(
     here = f"{where}, place {place.name}"
     check_name(place.name, here)
     entry = inventory.entries.get(place.name)
-    profile: str | None = place.tags.get(PROFILE_TAG) or (entry.profile if entry else None)
+    profile = profile_of(place, inventory)
     if profile is None:
         raise InputError(
             f"nothing says which board it is: it has no tag '{PROFILE_TAG}', and {inventory.path} has no device "

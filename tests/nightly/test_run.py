@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bibench_deploy.device_profiles import load_profiles, read_inventory
+from bibench_deploy.device_profiles import load_profiles
 from bibench_deploy.errors import InputError, UnreachableError
 from bibench_deploy.nightly import run as run_module
 from bibench_deploy.nightly.document import NightReport
@@ -99,7 +99,7 @@ class House:
             device.measured.clear()
             device.opened.clear()
             device.program = self.engine.sha256
-        inventory = read_inventory(self.folder / "devices.toml")
+        inventory = self.folder / "devices.toml"
         prepared = prepare(self.plan, InventoryProvider(inventory, load_profiles()), only)
         means = Means(
             self.store,

@@ -130,6 +130,12 @@ def test_names_aliases_and_tags(
     assert [device.name for device in of(served).resolve(names, tags)] == found
 
 
+def test_all_places_that_say_what_they_are(served: LabgridLab) -> None:
+    found = of(served).names()
+    assert {"b1", "keyed", "strange"} <= set(found)
+    assert "unnamed" not in found
+
+
 @pytest.mark.parametrize(
     ("names", "tags", "said"),
     [

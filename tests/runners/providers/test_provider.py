@@ -27,10 +27,18 @@ def inventory(tmp_path: Path) -> Path:
 def test_without_a_lab_it_is_the_inventory_and_nothing_is_reserved(inventory: Path) -> None:
     ours = provider(None, inventory, PROFILES)
     assert isinstance(ours, InventoryProvider)
+    assert ours.names() == ("kitchen",)
     (device,) = ours.resolve((), ["nightly"])
     with ours.reserved(device, print, threading.Event()) as here:
         assert here is device
         ours.check(here)
+
+
+def test_an_inventory_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
+    """Somebody who measures on this machine alone need not care for it."""
+    ours = provider(None, tmp_path / "none.toml", PROFILES)
+    with pytest.raises(InputError, match="no such inventory"):
+        ours.resolve(["rpi4"], ())
 
 
 @pytest.mark.parametrize(
