@@ -281,9 +281,9 @@ class Worker:
     def _may_try_again(self, error: DeviceError) -> bool:
         """Count a failure of the device; pauses, unless it was the last."""
         self._give_back()
-        said = in_a_line(error)
+        said = f"{error.step}: {error.message}" if error.step else error.message
         failures = self._queue.device_failed(self._device, said)
-        self._emit(DeviceFailed(self._device, failures, said))
+        self._emit(DeviceFailed(self._device, failures, in_a_line(error)))
         if failures >= self._patience.failures:
             self._queue.quarantine(self._device, said)
             return False
