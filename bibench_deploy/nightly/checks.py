@@ -15,8 +15,8 @@ from bibench_deploy.runners.device.place import engines
 from .estimate import duration, words
 from .expansion import LOCAL, Board, asked_engines, boards_of, find_models
 from .mistakes import Mistake, refuse
-from .plan import plan_text, understand
 from .programs import likely_facts
+from .reading import plan_text, understand
 from .toml_lines import Place, line_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from .deployable import Verdict
     from .estimate import Estimate
-    from .plan import Devices, Partial, Plan
+    from .plan import Devices, Plan
+    from .reading import Partial
 
 #: Its program is cross-built when it is needed; others' are registered.
 BUILT_HERE = "native"

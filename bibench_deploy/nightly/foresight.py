@@ -17,8 +17,9 @@ from .estimate import Estimate, estimate, rule_of
 from .expansion import Wanted, expand
 from .kept import seconds_of
 from .mistakes import Mistake, in_order
-from .plan import Plan, plan_text, store_of, understand, workspace_of
+from .plan import Plan, store_of, workspace_of
 from .pools import Pool, usable_cores
+from .reading import plan_text, understand
 from .toml_lines import line_of
 
 if TYPE_CHECKING:

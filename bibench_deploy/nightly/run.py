@@ -30,9 +30,10 @@ from .gate import Gate
 from .making import FULL_PRECISION
 from .night import Expected, confirmed, distinct, findings, ill, measure, queue_of
 from .opening import Opens
-from .plan import Plan, plan_text, workspace_of
+from .plan import Plan, workspace_of
 from .pools import Pool
 from .programs import HasPrograms, Programs
+from .reading import plan_text
 from .worker import Patience, Shared
 
 

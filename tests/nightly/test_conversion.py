@@ -20,8 +20,8 @@ from bibench_deploy.nightly import conversion, kept, making
 from bibench_deploy.nightly.conversion import Converted, Task, convert_stale, stale, tasks
 from bibench_deploy.nightly.expansion import Wanted
 from bibench_deploy.nightly.kept import find_artefact, prune
-from bibench_deploy.nightly.plan import parse_plan
 from bibench_deploy.nightly.pools import Pool
+from bibench_deploy.nightly.reading import parse_plan
 from bibench_deploy.runners.workspace import read_artefact
 from support.cli_nets import binary_net, inputs, write_net
 

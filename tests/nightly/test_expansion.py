@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bibench_deploy.device_profiles import Device, load_profiles, read_inventory
 from bibench_deploy.errors import InputError
 from bibench_deploy.nightly.expansion import Board, Wanted, boards_of, choose, expand, find_models
-from bibench_deploy.nightly.plan import Plan, parse_plan
+from bibench_deploy.nightly.plan import Plan
+from bibench_deploy.nightly.reading import parse_plan
 from bibench_deploy.runners.providers import provider
 
 A, B, C = Path("m/a.onnx"), Path("m/b.onnx"), Path("c.onnx")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bibench_deploy.errors import InputError
 from bibench_deploy.nightly import plan as plan_module
-from bibench_deploy.nightly.plan import TABLES, parse_plan, read_plan, store_of, understand, workspace_of
+from bibench_deploy.nightly.plan import TABLES, store_of, workspace_of
+from bibench_deploy.nightly.reading import parse_plan, plan_text, understand
 
 JSON = st.recursive(
     st.booleans() | st.integers(-2, 2) | st.text(max_size=3),
@@ -193,7 +194,8 @@ def test_the_docstring_is_a_plan() -> None:
 
 
 def test_the_example_is_a_plan() -> None:
-    assert read_plan(Path(__file__).parents[2] / "examples/lab.toml").name == "lab"
+    path = Path(__file__).parents[2] / "examples/lab.toml"
+    assert parse_plan(plan_text(path), str(path)).name == "lab"
 
 
 def test_nothing_to_do_is_a_mistake() -> None:
@@ -203,4 +205,4 @@ def test_nothing_to_do_is_a_mistake() -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be read"):
-        read_plan(tmp_path / "lab.toml")
+        plan_text(tmp_path / "lab.toml")
