@@ -26,6 +26,8 @@ _LINE: Final = "#3b82d6"
 _SLOWER: Final = "#d1495b"
 _FASTER: Final = "#2a9d5c"
 _ROUNDING: Final = 5
+#: Height of a chart, as a part of the latency.
+LEAST_SPAN: Final = 0.05
 
 
 def latency_chart(series: Series, nights: Sequence[Night]) -> Chart:
@@ -59,7 +61,11 @@ def latency_chart(series: Series, nights: Sequence[Night]) -> Chart:
         }
         for change in series.steps
     ]
-    y = {"type": "quantitative", "axis": axis("median latency, ms"), "scale": {"zero": False, "padding": 6}}
+    y = {
+        "type": "quantitative",
+        "axis": axis("median latency, ms", format=".4~r"),
+        "scale": {"domain": _domain(series), "nice": False},
+    }
     verdict = {"field": "verdict", "type": "nominal", "scale": {"domain": _VERDICTS, "range": _SHAPES}}
     layers: list[Spec] = [
         {
@@ -118,9 +124,10 @@ def latency_chart(series: Series, nights: Sequence[Night]) -> Chart:
                 },
             },
         ]
-    notes = []
-    if any(point.verdict != "stable" for point in points):
-        notes.append("Hollow points are unstable, crosses invalid: those count for no level.")
+    verdicts = {point.verdict for point in points}
+    notes = ["Hollow points are unstable."] if "unstable" in verdicts else []
+    if "invalid" in verdicts:
+        notes.append("Crosses are invalid: they count for no level.")
     flat = {"flatten": list(values[0])}
     return Chart(
         series.what.how,
@@ -194,6 +201,22 @@ def _levels(series: Series, nights: Sequence[Night]) -> list[list[str]]:
         ]
         for level, change in zip(series.levels, changes, strict=False)
     ]
+
+
+def _domain(series: Series) -> list[float]:
+    """Of the axis: all medians, valid intervals, and no less than ``LEAST_SPAN``, lest noise looks like news."""
+    ends = [point.median_ms for point in series.points]
+    ends += [
+        end
+        for point in series.points
+        if point.verdict != "invalid"
+        for end in (point.low_ms, point.high_ms)
+        if end is not None
+    ]
+    low, high = min(ends), max(ends)
+    lacking = max(0.0, LEAST_SPAN * (low + high) / 2 - (high - low))
+    margin = lacking / 2 + 0.04 * (high - low)
+    return [float(f"{end:.{_ROUNDING}g}") for end in (low - margin, high + margin)]
 
 
 def _said(series: Series, nights: Sequence[Night]) -> str:
