@@ -220,12 +220,15 @@ class _Job:
         since = self.baseline.choice.since
         if since is None:
             return points
-        after = [point for point in points if point.past.night.started_at >= since]
+        after = [point.centre for point in points if point.past.night.started_at >= since]
         if not after:
             return []
-        level = median(point.centre for point in after[: self.gate.nights])
-        inside = (level / self.gate.factor, level * self.gate.factor)
-        return [point for point in points if point in after or inside[0] < point.centre < inside[1]]
+        level, factor = median(after[: self.gate.nights]), self.gate.factor
+        return [
+            point
+            for point in points
+            if point.past.night.started_at >= since or level / factor < point.centre < level * factor
+        ]
 
     def _without_baseline(
         self, row: Row, others: Sequence[Sequence[str]], points: Sequence[Point], fewest: int
