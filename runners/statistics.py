@@ -41,8 +41,11 @@ class Interval:
         return max(self.high - centre, centre - self.low) / centre
 
     def widened(self, factor: float, centre: float) -> Interval:
-        """Its ends so many times as far from a centre between them."""
-        return Interval(centre - factor * (centre - self.low), centre + factor * (self.high - centre))
+        """Its ends so many times as far from a centre between them, by ratio: of quantities that are positive."""
+        return Interval(
+            centre * (self.low / centre) ** factor,
+            centre * (self.high / centre) ** factor,
+        )
 
     def overlaps(self, other: Interval) -> bool:
         """Whether the two have a value in common."""

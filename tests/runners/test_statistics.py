@@ -150,6 +150,14 @@ def test_turns_that_resemble_their_neighbours_still_cover_the_median(
     assert covered / trials >= least - 3 * (least * (1 - least) / trials) ** 0.5
 
 
+def test_a_widened_interval_of_latencies_stays_positive() -> None:
+    wide = median_interval([[100.0 * factor] for factor in (1, 1, 1, 1.1, 1.2, 3, 4, 4, 5, 5)])
+    assert wide is not None
+    assert 0 < wide.low <= 100
+    assert wide.high >= 500
+    assert Interval(50, 200).widened(2, 100) == Interval(25, 400)
+
+
 @given(st.lists(st.floats(1, 2), min_size=6, max_size=60), st.floats(0.1, 10))
 def test_widening_never_narrows_and_does_not_depend_on_the_unit(values: list[float], unit: float) -> None:
     assert 1 <= inflation(values) <= (1.9 / 0.1) ** 0.5 + 1e-9
