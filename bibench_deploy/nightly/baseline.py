@@ -74,6 +74,14 @@ class Baseline:
         return found
 
 
+def condensed(row: Row) -> Row:
+    """A row with one run a turn, its median: all that the gate looks at of earlier nights, and little."""
+    from bibench_deploy.runners.statistics import split, turn_medians
+
+    medians = [max(1, round(centre)) for centre in turn_medians(split(row.samples_ns, row.turns))]
+    return row.model_copy(update={"samples_ns": medians, "turns": [1] * len(medians), "operators": []})
+
+
 def choose(
     text: str | None, nights: Iterable[Night], tonight: Night, since: datetime | None = None
 ) -> Choice:

@@ -20,7 +20,7 @@ from bibench_deploy.results.nights import Night, rows_of_night
 from bibench_deploy.results.queue import BEAT_S, Queue
 from bibench_deploy.side_by_side import Work, side_by_side
 
-from .baseline import Baseline, Choice
+from .baseline import Baseline, Choice, condensed
 from .confirm import Confirming, confirm
 from .document import Ill
 from .events import Emit, Event, Stage
@@ -30,6 +30,9 @@ from .opening import Opens
 from .owner import is_dead, owner
 from .telling import counted
 from .worker import Shared, Worker
+
+#: Of a hundred jobs with thousands of samples each, so many nights are some 100 MB.
+_NIGHTS_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,13 @@ def _why_not(entry: Expected, jobs: Mapping[_Identity, Job], health: Health | No
 
 
 def _history(store: Store, choice: Choice, device: str) -> tuple[Row, ...]:
-    if not choice.nights:
-        return ()
-    sessions = tuple(night.session for night in choice.nights)
-    return store.read(Selection(devices=(device,), sessions=sessions)).rows
+    """A device's rows of the nights before, read a few nights at a time: their samples are many."""
+    sessions = [night.session for night in choice.nights]
+    parts = [
+        tuple(sessions[start : start + _NIGHTS_AT_ONCE]) for start in range(0, len(sessions), _NIGHTS_AT_ONCE)
+    ]
+    return tuple(
+        condensed(row)
+        for part in parts
+        for row in store.read(Selection(devices=(device,), sessions=part)).rows
+    )

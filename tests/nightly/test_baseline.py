@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bibench_deploy.errors import InputError
-from bibench_deploy.nightly.baseline import MOST_NIGHTS, Baseline, choose
+from bibench_deploy.nightly.baseline import MOST_NIGHTS, Baseline, choose, condensed
 from bibench_deploy.nightly.finding import key_of
-from support.nights import night_of, row
+from bibench_deploy.nightly.levels import row_turns
+from support.nights import found, night_of, row, rows
 
 NIGHTS = [night_of(n, commit) for n, commit in enumerate(["a" * 40, "a" * 40, "b" * 40, "ab" * 20])]
 TONIGHT = night_of(9)
@@ -78,3 +79,13 @@ def test_rows_by_job_oldest_night_first_and_the_later_of_two() -> None:
     assert [past.row for past in pasts] == [rows[1], rows[3], rows[0]]
     assert [past.night for past in pasts] == NIGHTS[:3]
     assert {key_of(past.row) for past in pasts} == {key_of(rows[0])}
+
+
+def test_condensed_rows_say_the_same_of_tonight() -> None:
+    history = rows([10.0] * 6 + [11.0] * 2)
+    small = [condensed(old) for old in history]
+    assert sum(len(old.samples_ns) for old in small) * 10 < sum(len(old.samples_ns) for old in history)
+    assert row_turns(small[0]) == pytest.approx(row_turns(history[0]), abs=1)
+    whole, condense = found(row(8, 11), history), found(row(8, 11), small)
+    assert (condense.status, condense.words, condense.since) == (whole.status, whole.words, whole.since)
+    assert [old.id for old in condense.baseline] == [old.id for old in whole.baseline]
