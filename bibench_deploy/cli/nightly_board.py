@@ -20,11 +20,11 @@ from bibench_deploy.nightly.events import (
     JobFailed,
     Now,
     Planned,
-    Said,
     Stage,
     Turned,
 )
 from bibench_deploy.nightly.telling import counted
+from bibench_deploy.profile_plan import Said
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bibench_deploy.errors import BibenchError, DeviceError, InputError
-from bibench_deploy.profile_plan import Place
+from bibench_deploy.profile_plan import Place, Said
 from bibench_deploy.profiling import concerns_the_device
 from bibench_deploy.results import Row
 from bibench_deploy.runners.device.stopping import Stopped
@@ -24,7 +24,7 @@ from bibench_deploy.runners.verdict import disturbances
 from bibench_deploy.runners.workspace import Artefact, read_artefact
 
 from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
-from .events import Doing, Emit, Now, Said
+from .events import Doing, Emit, Now
 from .finding import Finding, in_a_line
 from .opening import Exchangeable, Opened, Opens
 from .telling import counted

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bibench_deploy.profile_plan import Said
 from bibench_deploy.results.job import Job, JobSpec
 
 
@@ -51,14 +52,6 @@ class Now:
     device: str
     doing: Doing
     words: str = ""
-
-
-@dataclass(frozen=True)
-class Said:
-    """Something to be told to the user."""
-
-    device: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bibench_deploy.errors import (
     RefusedError,
     StepTimeoutError,
 )
+from bibench_deploy.profile_plan import Said
 from bibench_deploy.profiling import Measured, concerns_the_device, measured
 from bibench_deploy.results import Row
 from bibench_deploy.results.job import Claimed, State
@@ -33,7 +34,7 @@ from bibench_deploy.runners.measure import Job
 from bibench_deploy.runners.timing import MeasureRule, summarise
 from bibench_deploy.runners.workspace import Artefact
 
-from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Said, Turned
+from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Turned
 from .finding import Unmeasured, Why, in_a_line
 from .opening import Opened, Opens, Waiting
 

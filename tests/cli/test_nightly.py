@@ -28,11 +28,11 @@ from bibench_deploy.nightly.events import (
     JobFailed,
     Now,
     Planned,
-    Said,
     Stage,
     Turned,
 )
 from bibench_deploy.nightly.finding import Began, Finding, Status, key_of
+from bibench_deploy.profile_plan import Said
 from bibench_deploy.results.job import Job, JobSpec, State
 from bibench_deploy.results.nights import Night
 from support.cli_nets import write_net

@@ -5,32 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from lab.board import RPI3, RPI4
 from lab.built import BOARD, put_program
-from lab.device import SimulatedDevice
 from lab.lab import Lab
 from lab.programs import DOT_PRODUCT
 from lab.setup import Setup
 from lab.user import User
+from lab.waiting import WAIT_S, measuring, wait_until
 from support.command import is_clean
 
 # Long enough that a fault falls into the run.
 LONG = ("--min-time", "20", "--max-time", "20")
-WAIT_S = 60.0
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {WAIT_S:g} s: {what}"
-        time.sleep(0.05)
-
-
-def measuring(device: SimulatedDevice) -> bool:
-    return any("bibench-run" in line and "--min-time" in line for line in device.processes())
 
 
 def test_ctrl_c_leaves_nothing_running(lab: Lab, user: User) -> None:

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ import pytest
 
 from bibench_deploy.nightly.levels import FEWEST_NIGHTS
 from bibench_deploy.results import Store
-from lab.device import SimulatedDevice
 from lab.lab import Lab
 from lab.setup import Setup
 from lab.user import User
+from lab.waiting import measuring, wait_until
 from support.cli_nets import write_net
 from support.command import is_clean
 
@@ -75,17 +74,6 @@ class Maintainer:
         return Counter((row.device, row.model, row.threads) for row in store.read().rows)
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {WAIT_S:g} s: {what}"
-        time.sleep(0.05)
-
-
-def measuring(device: SimulatedDevice) -> bool:
-    return any("bibench-run" in line and "--min-time" in line for line in device.processes())
-
-
 def test_a_night_that_is_killed_and_resumed_among_broken_devices(lab: Lab, user: User) -> None:
     names = ("good", "cycled", "hung", "dead")
     lab.add_all({name: Setup() for name in names}, profile="generic-x86_64", tags=["nightly"])
@@ -93,13 +81,13 @@ def test_a_night_that_is_killed_and_resumed_among_broken_devices(lab: Lab, user:
     maintainer = Maintainer(user, models=2, seconds=1, threads=(1, 2))
     options = ("--timeout", "8", "--connect-timeout", "2", "--retries", "0")
     with user.starts(*maintainer.command, *options) as first:
-        until(lambda: maintainer.rows().total() >= 2, "the first rows")
+        wait_until(lambda: maintainer.rows().total() >= 2, "the first rows", WAIT_S)
         os.killpg(first.pid, signal.SIGKILL)
     before = maintainer.rows()
     with user.starts(*maintainer.command, *options, "--json", "--junit", "junit.xml") as again:
         hung, cycled = lab.devices["hung"], lab.devices["cycled"]
-        until(lambda: hung.hangs("--min-time"), "a run on the device that is to hang")
-        until(lambda: measuring(cycled), "a run on the device that is to go off")
+        wait_until(lambda: hung.hangs("--min-time"), "a run on the device that is to hang", WAIT_S)
+        wait_until(lambda: measuring(cycled), "a run on the device that is to go off", WAIT_S)
         cycled.power_off()
         cycled.power_on()
         out, err = again.communicate(timeout=WAIT_S)
@@ -128,13 +116,13 @@ def test_ctrl_c_gives_everything_back(lab: Lab, user: User) -> None:
     device = lab.add("board", Setup(), profile="generic-x86_64", tags=["nightly"])
     maintainer = Maintainer(user, seconds=20)
     with user.starts(*maintainer.command) as command:
-        until(lambda: measuring(device), "a run on the device")
+        wait_until(lambda: measuring(device), "a run on the device", WAIT_S)
         os.killpg(command.pid, signal.SIGINT)
         _, err = command.communicate(timeout=WAIT_S)
     assert command.returncode == 130
     assert is_clean(err)
     assert "the same command continues there" in err
-    until(lambda: device.processes() == [], "the end of all that was started")
+    wait_until(lambda: device.processes() == [], "the end of all that was started", WAIT_S)
     plan = user.home / "lab.toml"
     plan.write_text(plan.read_text().replace("20", "0.1"))
     begun = time.monotonic()
