@@ -230,6 +230,11 @@ def read_entry(name: str, table: object, path: Path) -> HostEntry:
     )
 
 
+def is_name(text: str) -> bool:
+    """Whether a device, or a tag, may be called so."""
+    return re.fullmatch(NAME_PATTERN, text) is not None
+
+
 def check_name(name: str, where: str) -> None:
     """Refuse a device name that could not be typed or that means something else.
 
@@ -238,7 +243,7 @@ def check_name(name: str, where: str) -> None:
     """
     if name == LOCAL:
         raise InputError(f"'{LOCAL}' always is this machine", where=where, remedy="choose another name")
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not is_name(name):
         raise InputError(
             f"'{name}' can't name a device", where=where, remedy="use letters, digits, '.', '_', '+' and '-'"
         )

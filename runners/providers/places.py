@@ -8,6 +8,7 @@ profile                   the place's tag ``profile``, else the inventory's entr
 host, port, user          the place's NetworkService (address, port, username)
 jump host                 the inventory's entry, else the exporter that says it has to be passed through
 key, known_hosts, workdir the inventory's entry of the same name, if there is one
+tags                      the place's tags with the value ``yes``
 ========================  ==================================================================================
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bibench_deploy.device_profiles import Device, DeviceProfile, HostEntry, Inventory, find_profile
-from bibench_deploy.device_profiles.inventory import check_name
+from bibench_deploy.device_profiles.inventory import check_name, is_name
 from bibench_deploy.errors import InputError, PermanentDeviceError, UnreachableError
 
 from .coordinator import ResourcePath
@@ -87,7 +88,9 @@ def device_of(
             remedy=f"labgrid-client -p {place.name} set-tags {PROFILE_TAG}=rpi4 (or another profile)",
         )
     known = find_profile(profile, profiles, where=here)
-    return Device(place.name, known, _reached(service or {"address": place.name}, entry, profile, here))
+    groups = tuple(sorted(tag for tag, value in place.tags.items() if value == YES and is_name(tag)))
+    facts = {"profile": profile, "tags": groups}
+    return Device(place.name, known, _reached(service or {"address": place.name}, entry, facts, here))
 
 
 def offered_service(place: Any, resources: Mapping[ResourcePath, Any], where: str) -> Mapping[str, Any]:
@@ -156,7 +159,9 @@ def _named(name: str, places: Mapping[str, Any], where: str) -> str:
     raise InputError(
         f"there is no place '{name}'",
         where=where,
-        remedy=f"the places are: {_listed(sorted(places))}" if places else "make one: labgrid-client create",
+        remedy=f"the places are: {_listed(sorted(places))}"
+        if places
+        else "make one: labgrid-client -p NAME create",
     )
 
 
@@ -201,7 +206,9 @@ def _service(
     return params
 
 
-def _reached(service: Mapping[str, Any], entry: HostEntry | None, profile: str, here: str) -> HostEntry:
+def _reached(
+    service: Mapping[str, Any], entry: HostEntry | None, facts: Mapping[str, Any], here: str
+) -> HostEntry:
     address, extra = str(service.get("address", "")), service.get("extra") or {}
     if "%" in address:
         raise PermanentDeviceError(
@@ -211,15 +218,10 @@ def _reached(service: Mapping[str, Any], entry: HostEntry | None, profile: str, 
         )
     ours = entry.model_dump(exclude_unset=True) if entry else {}
     proxy = extra.get("proxy") if extra.get("proxy_required") else None
-    theirs = {
-        "host": address,
-        "port": service.get("port"),
-        "user": service.get("username"),
-        "profile": profile,
-    }
-    facts = {"jump": proxy} | ours | {key: value for key, value in theirs.items() if value is not None}
+    theirs = {"host": address, "port": service.get("port"), "user": service.get("username"), **facts}
+    known = {key: value for key, value in theirs.items() if value is not None}
     try:
-        return HostEntry.model_validate(facts)
+        return HostEntry.model_validate({"jump": proxy} | ours | known)
     except ValidationError as error:
         wrong = ", ".join(f"{'.'.join(map(str, one['loc']))} {one['input']!r}" for one in error.errors())
         raise PermanentDeviceError(

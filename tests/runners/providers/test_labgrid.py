@@ -177,6 +177,7 @@ def test_a_place_is_ours_in_the_block_and_free_after_it(served: LabgridLab) -> N
     with ours.reserved(ours.resolve(["b1"], ())[0], print, threading.Event()) as here:
         assert here.entry is not None
         assert (here.host, here.entry.port, here.entry.user) == ("192.0.2.7", 2222, "pi")
+        assert here.entry.tags == ("nightly",)
         assert "+bibench-" in served.owners()["b1"]
         ours.check(here)
     assert served.owners() == {}
