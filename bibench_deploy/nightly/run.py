@@ -147,7 +147,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     programs = Programs(prepared.workspace, means.engines)
     expected = distinct(list(_expected(prepared, converted, programs)))
     opens = {entry.key[0]: means.opens(prepared.boards[entry.key[0]]) for entry in expected}
-    artefact_of = _artefacts(converted, prepared.workspace)
+    artefact_of = _artefacts(prepared, converted)
     gate = Gate(plan.gate.nights, plan.gate.factor, plan.gate.larger)
     with queue_of(store, night, prepared.workspace, means.warn) as queue:
         queue.add(entry.spec for entry in expected if entry.spec is not None)
@@ -217,9 +217,12 @@ def _without_artefact(job: Wanted, converted: Converted) -> tuple[Key, None, Unm
     return key, None, Unmeasured(Why.CONVERSION, found.words) if wrong_model else found
 
 
-def _artefacts(converted: Converted, workspace: Path) -> Callable[[str], Artefact | None]:
-    now = {artefact.manifest.sha256: artefact for artefact in converted.artefacts.values()}
-    return lambda sha256: now.get(sha256) or find_artefact(workspace, sha256)
+def _artefacts(prepared: Prepared, converted: Converted) -> Callable[[str], Artefact | None]:
+    """Tonight's, else one that is kept; of two models of the same bytes the first, as ``distinct`` has it."""
+    now: dict[str, Artefact] = {}
+    for artefact in filter(None, map(converted.artefact, prepared.wanted)):
+        now.setdefault(artefact.manifest.sha256, artefact)
+    return lambda sha256: now.get(sha256) or find_artefact(prepared.workspace, sha256)
 
 
 def _with_jobs(opens: Mapping[str, Opens], expected: Sequence[Expected]) -> dict[str, Opens]:

@@ -347,6 +347,14 @@ def test_a_baseline_can_be_named_and_has_to_exist(settled: House) -> None:
         settled.night("other", baseline="night:never")
 
 
+def test_two_models_of_the_same_bytes_are_measured_as_the_first_of_them(house: House) -> None:
+    shutil.copy(house.folder / "models/net.onnx", house.folder / "models/same.onnx")
+    report = house.night()
+    assert report.exit_code == 0
+    assert {told.model for told in report.findings} == {"net"}
+    assert {row.model for row in house.store.read().rows} == {"net"}
+
+
 def test_converting_is_told(house: House) -> None:
     write_net(house.folder / "models/more.onnx", layers=3)
     house.night()
