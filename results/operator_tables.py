@@ -57,11 +57,16 @@ def _show(row: Row, console: Console) -> None:
     for kind, loop in (("binary", "XOR, popcount, add"), ("float", "multiply-add")):
         ceilings = [o.ceiling_gmacs for o in row.operators if o.kind == kind and o.ceiling_gmacs]
         if ceilings:
-            ceiling = f"{ceilings[0]:.0f} GMAC/s, a bare loop of {loop} measured between them"
+            ceiling = f"{_rate(ceilings[0])} GMAC/s, a bare loop of {loop} measured between them"
             console.print(f"ceiling of {kind} layers: {ceiling}", soft_wrap=True, markup=False)
     if predicted:
         basis = "what the table of cores says of them, at the clocks that were seen"
-        console.print(f"predicted: {predicted:.0f} GMAC/s, {basis}", soft_wrap=True, markup=False)
+        console.print(f"predicted: {_rate(predicted)} GMAC/s, {basis}", soft_wrap=True, markup=False)
+
+
+def _rate(gmacs: float) -> str:
+    """Whole numbers, and of small ones two digits: emulated cores are slow."""
+    return f"{gmacs:.0f}" if gmacs >= 10 else f"{gmacs:.2g}"
 
 
 def percent(fraction: float | None) -> str:
