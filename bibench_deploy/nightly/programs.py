@@ -41,6 +41,7 @@ class Programs:
     def __init__(self, workspace: Path, engines: Mapping[str, HasPrograms]) -> None:
         self._folder = workspace / FOLDER
         self._engines = engines
+        self._ids: dict[tuple[str, str | None], str] = {}
 
     def engine_id(self, engine: str, device: str, profile: DeviceProfile | None) -> str:
         """What a device will execute: sha256 of the program, which is kept then, or "name version" of a library.
@@ -53,6 +54,13 @@ class Programs:
         Raises:
             OutputPathError, StorageError: the copy can't be kept.
         """
+        # A profile decides; looking for the program of each of a thousand jobs would take minutes.
+        key = engine, profile.id if profile is not None else None
+        if key not in self._ids:
+            self._ids[key] = self._found(engine, device, profile)
+        return self._ids[key]
+
+    def _found(self, engine: str, device: str, profile: DeviceProfile | None) -> str:
         try:
             path = self._program(engine, device, profile)
         except BibenchError:
