@@ -49,7 +49,11 @@ def share(part: int, whole: int) -> str:
         return "–"
     interval = binomtest(part, whole).proportion_ci(method="wilson")
     low, high = 100 * interval.low, 100 * interval.high
-    return f"{part} of {whole}: {100 * part / whole:.3g} % ({low:.2g}–{high:.2g})"
+    return f"{part} of {whole}: {100 * part / whole:.3g} % ({_digits(low)}–{_digits(high)})"
+
+
+def _digits(percent: float) -> str:
+    return f"{percent:.2g}" if percent < 99.5 else "100"
 
 
 def real(found: dict[str, Seen]) -> str:
