@@ -304,13 +304,15 @@ class DeviceSession:
 def host_of(facts: DeviceFacts) -> Host:
     """The device as a row of the store knows it. Unknown cores count as one."""
     known = [count for count in (facts.cores, facts.allowed) if count]
+    cores = min(known, default=1)
+    clusters = tuple(group.count for group in facts.groups)
     return Host(
         cpu=facts.model or facts.cpu_name or facts.machine or "unknown",
         arch=facts.machine or "unknown",
-        cores=min(known, default=1),
+        cores=cores,
         system=" ".join(filter(None, (facts.system, facts.kernel))) or "unknown",
         governor=facts.governors[0] if facts.governors else None,
-        clusters=tuple(group.count for group in facts.groups),
+        clusters=clusters if sum(clusters) == cores else (),  # which of them may be used is not known
     )
 
 

@@ -127,6 +127,7 @@ def test_more_threads_than_cores_run_with_a_warning(workspace: Path) -> None:
         (("--inventory", "absent.toml", "--device", "rpi4"), "no such inventory"),
         (("--device", "rpi4"), "none of the artefacts can be executed on it"),
         (("--timeout", "0"), "--timeout"),
+        (("--cool-down", "warm"), "'warm' is no temperature to wait for"),
         (("--profiles", "absent"), "no such folder of device profiles"),
         (("--workspace", "absent"), "no such workspace"),
         (("absent.tflite",), "no such file"),

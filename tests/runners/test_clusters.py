@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bibench_deploy.errors import InputError
-from bibench_deploy.runners.clusters import check_request, choose_cpus, local_cpus, ranges
-from bibench_deploy.runners.device.facts import Cpu
+from bibench_deploy.runners.clusters import check_request, choose_cpus, cluster_sizes, local_cpus, ranges
+from bibench_deploy.runners.device.facts import Cpu, DeviceFacts, group_cores
+from bibench_deploy.runners.device.session import host_of
 from bibench_deploy.runners.threads import parse_ranges
 
 #: Snapdragon 888: four Cortex-A55, three A78, one X1; Linux's cpu_capacity on such a board.
@@ -81,3 +82,28 @@ def test_clusters_are_read_from_the_kernels_files(tmp_path: Path) -> None:
 def test_this_machine_has_the_cores_that_this_process_may_use() -> None:
     allowed = os.sched_getaffinity(0)
     assert set(choose_cpus("all", local_cpus(), allowed)) == allowed
+
+
+@pytest.mark.parametrize(
+    ("cpus", "usable", "sizes"),
+    [
+        (SNAPDRAGON, None, (1, 3, 4)),
+        (SNAPDRAGON, (2, 3, 6), (1, 2)),
+        (KIRIN, None, (4, 4)),
+        (PI, None, (4,)),
+        ((Cpu(number=0, online=False), Cpu(number=1)), None, (1,)),
+        ((), None, ()),
+    ],
+)
+def test_clusters_are_counted_fastest_first(
+    cpus: tuple[Cpu, ...], usable: tuple[int, ...] | None, sizes: tuple[int, ...]
+) -> None:
+    assert cluster_sizes(cpus, usable) == sizes
+
+
+@pytest.mark.parametrize(("allowed", "clusters"), [(None, (4, 4)), (8, (4, 4)), (4, ())])
+def test_a_device_tells_its_clusters_where_all_of_them_may_be_used(
+    allowed: int | None, clusters: tuple[int, ...]
+) -> None:
+    facts = DeviceFacts(cpus=KIRIN, groups=group_cores(KIRIN, {}), allowed=allowed)
+    assert host_of(facts).clusters == clusters
