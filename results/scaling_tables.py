@@ -12,7 +12,7 @@ from rich.table import Table
 from .report import Report
 from .row import Row
 from .scaling import Sweep, sweeps
-from .tables import EFFICIENCY, OVERSUBSCRIBED, UNSTABLE
+from .tables import OVERSUBSCRIBED, UNSTABLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ def show_scaling(report: Report, console: Console) -> None:
         return
     counts = sorted({threads for sweep in found for threads in sweep.lines if threads > 1})
     crossings = any(sweep.crossing is not None for sweep in found)
-    console.print(escape(f"\n{EFFICIENCY}; knee: more threads are not worth their cores"), soft_wrap=True)
+    console.print("\nparallel efficiency T1 / (n · Tn); knee: more threads are not worth their cores")
     named = [_names(sweep.row) for sweep in found]
     # What is the same everywhere says nothing here; one name always stands.
     varying = [n for n in range(len(_TITLES)) if len({names[n] for names in named}) > 1]

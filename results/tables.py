@@ -24,14 +24,14 @@ UNVERIFIED = "?"
 OVERSUBSCRIBED = "+"
 UNSTABLE = "~"
 OTHER = "†"
-EFFICIENCY = "parallel efficiency, the time of one thread over n times that of n threads"
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report."""
     if report.lines:
         _show_lines(report, console)
-    eff = [f"eff.: {EFFICIENCY}"] if efficiencies(sweeps(report.lines)) else []
+    meaning = "eff.: parallel efficiency, the time of one thread over n times that of n threads"
+    eff = [meaning] if efficiencies(sweeps(report.lines)) else []
     said = (*eff, *notes(report.lines), *not_compared(report.uncompared), *knees(report.lines))
     for note in (*said, *not_applicable(report.not_applicable)):
         console.print(escape(note), soft_wrap=True)
