@@ -98,13 +98,18 @@ def open_engine(url: URL, busy_s: float = BUSY_S) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
-        _ALONE[engine] = threading.RLock()
+        _TURNS[engine] = threading.RLock()
+    else:
+        _TURNS[engine] = threading.BoundedSemaphore(MOST_CONNECTIONS)
     return engine
 
 
-#: Threads of this process queue up for an SQLite file here. SQLite itself lets those that wait sleep and try again:
-#: among two hundred of them, one was always too late for as long as it has patience.
-_ALONE: WeakKeyDictionary[Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
+#: Of one process to a server at a time: PostgreSQL takes 100 in all unless told otherwise, and a night may have a
+#: thread for each of two hundred devices.
+MOST_CONNECTIONS = 8
+#: Where threads of this process wait for their turn at a database. SQLite itself lets those that wait for a file
+#: sleep and try again: among two hundred of them, one was always too late for as long as it has patience.
+_TURNS: WeakKeyDictionary[Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
 
 
 def _missing_driver(url: URL, error: ModuleNotFoundError) -> InputError:
@@ -143,7 +148,7 @@ def transaction(engine: Engine, where: str, writes: bool) -> Iterator[Connection
     """
     try:
         with (
-            _ALONE.get(engine, nullcontext()),
+            _TURNS.get(engine, nullcontext()),
             engine.connect().execution_options(**{_WRITES: writes}) as connection,
             connection.begin(),
         ):

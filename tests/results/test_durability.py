@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +18,7 @@ import pytest
 
 from bibench_deploy.errors import StorageError
 from bibench_deploy.results import Store
+from bibench_deploy.results.database import MOST_CONNECTIONS
 from support.command import small_disk
 from support.rows import make_row
 
@@ -55,6 +58,25 @@ def sessions(store: Store) -> dict[str, list[int]]:
         assert row.session is not None
         found.setdefault(row.session, []).append(row.threads)
     return found
+
+
+def test_threads_take_turns(url: str) -> None:
+    """Neither is a server asked for a connection by each of them, nor is one too late for an SQLite file."""
+    store, lock, inside, most = Store.at(url, busy_s=0.5), threading.Lock(), set[int](), 0
+    store.check()
+
+    def work(number: int) -> None:
+        nonlocal most
+        with store.transaction(writes=True):
+            with lock:
+                inside.add(number)
+                most = max(most, len(inside))
+            time.sleep(0.05)
+            inside.discard(number)
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(work, range(40)))
+    assert 1 <= most <= MOST_CONNECTIONS
 
 
 def test_writers_at_the_same_time_lose_nothing(url: str) -> None:
