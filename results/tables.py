@@ -174,7 +174,7 @@ def _latencies(lines: Sequence[Line], several_engines: bool) -> Table:
     efficiency, unlike = efficiencies(sweeps(lines)), apart(lines)
     right = ("threads", *(["eff."] if efficiency else []), "median ms", "p10–p90 ms", "runs", "size")
     table = _table(*left, right=right)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True, min_width=len("unstable"))
     engines = _same(line.row.engine for line in lines)
     several_kernels = any(len(_kernels(lines, engine)) > 1 for engine in engines)
     if several_kernels:
@@ -227,7 +227,8 @@ def _overall(report: Report, several_engines: bool) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.0f} %"
+    # Without a space: with it, a table of two engines does not fit into 80 columns.
+    return "" if fraction is None else f"{100 * fraction:.0f}%"
 
 
 def milliseconds(value: float) -> str:
