@@ -158,6 +158,8 @@ def show(found: Mapping[str, Sequence[Sequence[Row]]]) -> str:
     for title, estimates in (("Medians", latencies), ("Speedups over the fp32 twin", speedups)):
         rows = []
         for kind, sweeps in found.items():
+            if len(sweeps) < 2:
+                continue
             for name, trusts in ((kind, stable), (f"{kind}, load of others disregarded", but_for_load)):
                 counts = count([estimates(taken, trusts) for taken in sweeps])
                 rows.append([name, str(len(sweeps)), *_cells(counts)])
