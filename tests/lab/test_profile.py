@@ -1,6 +1,7 @@
 """``bibench-deploy profile`` on simulated boards: what issue and README promise of it.
 
-Latencies of simulated devices mean nothing; nothing here looks at one.
+Latencies of simulated devices mean nothing; nothing here looks at one. Where the point is not the board, devices
+have this machine's architecture: emulated ones take several times as long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lab.setup import TERMUX, Setup
 from lab.user import User
 from support.command import is_clean
 
+HOST = "generic-x86_64"
 SHELLS = ("/bin/bash", "/usr/bin/fish", "/usr/bin/tcsh")
 NOISE = {".bashrc": "echo noise\nprintf 'more, without an end'\n", ".tcshrc": "echo noise\n"} | {
     ".config/fish/config.fish": "echo noise\n"
@@ -24,7 +26,7 @@ NOISE = {".bashrc": "echo noise\nprintf 'more, without an end'\n", ".tcshrc": "e
 
 def test_a_sweep_prints_the_table_verified_on_the_device(lab: Lab, user: User) -> None:
     device = lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
-    done = user.profile("rpi4", threads="1,2,4,8", twin=True)
+    done = user.profile("rpi4", threads="1,4", twin=True)
     assert done.returncode == 0, done.stderr
     for text in (
         "rpi4",
@@ -37,22 +39,22 @@ def test_a_sweep_prints_the_table_verified_on_the_device(lab: Lab, user: User) -
         assert text in done.stdout
     rows = user.stored()
     assert {(row["variant"], row["threads"]) for row in rows} == {
-        (variant, threads) for variant in ("fp32", "bnn") for threads in (1, 2, 4, 8)
+        (variant, threads) for variant in ("fp32", "bnn") for threads in (1, 4)
     }
     assert {(row["device"], row["verified_on_device"]) for row in rows} == {("rpi4", True)}
     assert device.processes() == []
 
 
 def test_json_holds_the_same(lab: Lab, user: User) -> None:
-    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
-    done = user.profile("rpi4", "--json", threads="2", twin=True)
+    lab.add("box", Setup(), profile=HOST)
+    done = user.profile("box", "--json", threads="2", twin=True)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert [(row["device"], row["engine"], row["variant"], row["threads"]) for row in document["rows"]] == [
-        ("rpi4", "native", "fp32", 2),
-        ("rpi4", "native", "bnn", 2),
+        ("box", "native", "fp32", 2),
+        ("box", "native", "bnn", 2),
     ]
-    assert [metric["device"] for metric in document["metrics"]] == ["rpi4"]
+    assert [metric["device"] for metric in document["metrics"]] == ["box"]
 
 
 def test_without_an_inventory_the_name_is_an_alias_of_the_ssh_configuration(lab: Lab, user: User) -> None:
@@ -66,12 +68,12 @@ def test_without_an_inventory_the_name_is_an_alias_of_the_ssh_configuration(lab:
 
 
 def test_a_second_run_pushes_nothing(lab: Lab, user: User) -> None:
-    device = lab.add("rpi4", Setup(board=RPI4, network=True), profile="rpi4")
-    assert user.profile("rpi4").returncode == 0
+    device = lab.add("box", Setup(network=True), profile=HOST)
+    assert user.profile("box").returncode == 0
     files = device.inside('cd "$2" && find . -type f -size +1k -exec stat -c "%n %i %Y" {} + | sort')
     sent = device.link.bytes_sent()
     assert sent > 500_000  # the program itself
-    second = user.profile("rpi4", "--fresh")
+    second = user.profile("box", "--fresh")
     assert second.returncode == 0, second.stderr
     assert "pushed: nothing, all was there" in second.stdout
     assert device.inside('cd "$2" && find . -type f -size +1k -exec stat -c "%n %i %Y" {} + | sort') == files
@@ -79,8 +81,8 @@ def test_a_second_run_pushes_nothing(lab: Lab, user: User) -> None:
 
 
 def test_four_devices_are_measured_at_the_same_time(lab: Lab, user: User) -> None:
-    names = [f"pi-{number}" for number in range(1, 5)]
-    lab.add_all({name: Setup(board=RPI4) for name in names}, profile="rpi4", tags=["nightly"])
+    names = [f"box-{number}" for number in range(1, 5)]
+    lab.add_all({name: Setup() for name in names}, profile=HOST, tags=["nightly"])
     done = user.bibench(
         "profile", "--inventory", lab.inventory, "--tag", "nightly", "--threads", "1,2",
         "--min-time", "1", "--max-time", "1", "--min-runs", "3",
@@ -96,7 +98,7 @@ def test_four_devices_are_measured_at_the_same_time(lab: Lab, user: User) -> Non
 
 
 def test_one_device_that_fails_does_not_stop_the_others(lab: Lab, user: User) -> None:
-    lab.add_all({"good": Setup(board=RPI4), "dead": Setup(board=RPI4)}, profile="rpi4")
+    lab.add_all({"good": Setup(), "dead": Setup()}, profile=HOST)
     lab.devices["dead"].power_off()
     done = user.profile("dead,good")
     assert done.returncode == 3
@@ -108,9 +110,9 @@ def test_one_device_that_fails_does_not_stop_the_others(lab: Lab, user: User) ->
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_login_shells_and_their_noise_do_not_matter(lab: Lab, user: User, shell: str) -> None:
-    setup = Setup(board=RPI4, shell=shell, home=NOISE, banner="authorized use only\n")
-    device = lab.add("rpi4", setup, profile="rpi4")
-    done = user.profile("rpi4")
+    setup = Setup(shell=shell, home=NOISE, banner="authorized use only\n")
+    device = lab.add("box", setup, profile=HOST)
+    done = user.profile("box")
     assert done.returncode == 0, done.stderr
     assert "noise" not in done.stdout + done.stderr
     assert len(user.stored()) == 1
@@ -140,8 +142,8 @@ def test_work_folders_of_any_name(lab: Lab, user: User, workdir: str) -> None:
 
 
 def test_more_threads_than_cores_are_measured_and_said(lab: Lab, user: User) -> None:
-    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
-    done = user.profile("rpi4", threads="16")
+    lab.add("box", Setup(), profile=HOST)
+    done = user.profile("box", threads="16")
     assert done.returncode == 0, done.stderr
     assert [row["threads"] for row in user.stored()] == [16]
     assert "oversubscribed: 16 threads" in done.stderr
