@@ -68,7 +68,8 @@ def test_tables_and_documents_show_it(capsys: pytest.CaptureFixture[str]) -> Non
     found = report(rows({1: 40, 2: 25, 4: 24}))
     show(found, Console(width=80))
     printed = capsys.readouterr().out
-    assert [line.split()[2] for line in printed.splitlines() if line.startswith("bnn")] == ["100%", "80%", "42%"]
+    efficiencies = [line.split()[2] for line in printed.splitlines() if line.startswith("bnn")]
+    assert efficiencies == ["100%", "80%", "42%"]
     assert "knee: 2 threads, more are not worth their cores: resnet18 bnn larq" in printed
     assert max(len(line) for line in printed.splitlines() if "knee" not in line) <= 90
     made = json.loads(json.dumps(document(found)))
