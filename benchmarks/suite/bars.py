@@ -150,10 +150,11 @@ def variant_bars(measured: Measured, model: str, threads: Sequence[int], isa: st
 
 
 def oversubscription_bars(measured: Measured, cases: Sequence[Case]) -> list[Bar]:
-    """The largest number of threads against the best one, of cases that differ in threads alone."""
-    known = {str(case): measured.blocks[case] for case in cases if measured.blocks.get(case)}
+    """The largest number of threads against the best of the others, of cases that differ in threads alone."""
     most = max(cases, key=lambda case: case.threads)
-    best = next((case for case in cases if known and str(case) == fastest(known)), most)
+    others = [case for case in cases if case is not most]
+    known = {str(case): measured.blocks[case] for case in others if measured.blocks.get(case)}
+    best = next((case for case in others if known and str(case) == fastest(known)), most)
     what = (
         f"{most.library}, {most.model} {most.variant}: {_threads(most.threads)} over {_threads(best.threads)}"
     )

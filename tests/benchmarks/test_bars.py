@@ -108,10 +108,11 @@ def test_slower_kernels_are_held_against_the_same_rivals() -> None:
 
 def test_many_threads_are_held_against_the_best_number_of_them() -> None:
     cases = [Case(NATIVE, MODEL, FP32, n) for n in (1, 2, 16)]
-    found = measured(dict(zip(cases, (30.0, 16.0, 20.0), strict=True)))
-    (bar,) = bars.oversubscription_bars(found, cases)
-    assert bar.value == pytest.approx(1.25)
-    assert "16 threads over 2 threads" in bar.what
+    for most, ratio in ((20.0, 1.25), (15.2, 0.95)):  # never against itself, also where it is the best
+        found = measured(dict(zip(cases, (30.0, 16.0, most), strict=True)))
+        (bar,) = bars.oversubscription_bars(found, cases)
+        assert bar.value == pytest.approx(ratio)
+        assert "16 threads over 2 threads" in bar.what
 
 
 def test_the_table_shows_figure_limit_and_verdict() -> None:
