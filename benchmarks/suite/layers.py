@@ -24,6 +24,7 @@ from support.bbm_files import BCONV, BINARY_FILTERS, BITS, MAP, BbmFile, binary_
 
 from .bars import OF_POPCOUNT, Bar
 from .markdown import table
+from .statistics import interval
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Figures:
-    """A layer in one round: µs, GMAC/s, percent of the ceiling (of one core, times the threads)."""
+    """A layer in one round: µs, GMAC/s, percent of the ceiling (of one core, times the threads); ``best`` is the
+    percentage of the fastest run alone."""
 
     us: float
     rate: float
     percent: float
+    best: float
 
 
 RESNET = [Layer(56, 64, 64), Layer(56, 64, 128, 2), Layer(28, 128, 128), Layer(28, 128, 256, 2),
@@ -122,7 +125,8 @@ def _run(command: Sequence[str | Path], file: Path, setting: Setting, seconds: f
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     row = next(row for row in rows if row["opcode"] == "bconv")
     ns = float(row["median_ns"])
-    return Figures(ns / 1e3, row["binary_macs"] / ns, row["percent_of_ceiling"])
+    percent = float(row["percent_of_ceiling"])
+    return Figures(ns / 1e3, row["binary_macs"] / ns, percent, percent * ns / float(row["min_ns"]))
 
 
 def show(found: dict[Setting, list[Figures]]) -> str:
@@ -135,10 +139,13 @@ def show(found: dict[Setting, list[Figures]]) -> str:
             _spread([f.us for f in figures], 1),
             f"{np.median([f.rate for f in figures]):.0f}",
             _spread([f.percent for f in figures], 0),
+            f"{max(f.best for f in figures):.0f}",
         )
         for setting, figures in sorted(found.items(), key=lambda item: (item[0].isa, item[0].threads))
     ]
-    return table(("3×3 layer", "kernel", "threads", "µs", "GMAC/s", "% of ceiling"), rows, left=2)
+    return table(
+        ("3×3 layer", "kernel", "threads", "µs", "GMAC/s", "% of ceiling", "fastest run"), rows, left=2
+    )
 
 
 def bars(found: dict[Setting, list[Figures]], isa: str) -> list[Bar]:
@@ -147,7 +154,7 @@ def bars(found: dict[Setting, list[Figures]], isa: str) -> list[Bar]:
     highest = float("inf")
     for channels, limit in OF_POPCOUNT.items():
         worst = {
-            setting.layer: [f.percent for f in figures]
+            setting.layer: figures
             for setting, figures in found.items()
             if setting.isa == isa and setting.threads == 1 and channels <= setting.layer.channels < highest
         }
@@ -157,11 +164,12 @@ def bars(found: dict[Setting, list[Figures]], isa: str) -> list[Bar]:
         if not worst:
             result.append(Bar(what, None, "not asked for", limit, at_least=True, unit="%"))
             continue
-        layer = min(worst, key=lambda key: float(np.median(worst[key])))
-        value = float(np.median(worst[layer]))
-        result.append(
-            Bar(what, value, f"{_spread(worst[layer], 0)}: {layer}", limit, at_least=True, unit="%")
-        )
+        layer = min(worst, key=lambda key: float(np.median([f.percent for f in worst[key]])))
+        percents = [f.percent for f in worst[layer]]
+        low, high = interval(percents)
+        value, best = float(np.median(percents)), max(f.best for f in worst[layer])
+        shown = f"{value:.0f} ({low:.0f}–{high:.0f}), {best:.0f}: {layer}"
+        result.append(Bar(what, value, shown, limit, at_least=True, unit="%", interval=(low, high)))
     return result
 
 
