@@ -63,6 +63,15 @@ class BibenchError(Exception):
         return "\n".join(parts)
 
 
+def in_a_line(error: BaseException) -> str:
+    """What went wrong and what to do, as a cell of a table or a line of a log has room for it; with its notes."""
+    text = str(error)
+    if not isinstance(error, (BibenchError, OSError)):
+        text = f"internal error ({type(error).__name__}: {error})"
+    lines = [*text.splitlines(), *getattr(error, "__notes__", ())]
+    return "; ".join(line.strip() for line in lines)
+
+
 class RefusedError(BibenchError):
     """The question was understood and the answer is no."""
 

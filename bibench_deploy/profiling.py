@@ -62,7 +62,7 @@ def profile(
 
     def handle(event: Event) -> None:
         if isinstance(event, Finished):
-            keep(event.row)
+            _keep(event, keep)
             outcome.rows[key_of(event.row)] = event.row
         elif isinstance(event, Failed):
             outcome.failures.append(event)
@@ -71,7 +71,17 @@ def profile(
         watch(event)
 
     if len(targets) == 1:  # here: Ctrl-C reaches it at once, whatever it does
-        _at(targets[0], plan, session, done, handle, stop)
+
+        def emit(event: Event) -> None:
+            try:
+                handle(event)
+            except BibenchError as error:
+                raise _NotHandledError(error) from error
+
+        try:
+            _at(targets[0], plan, session, done, emit, stop)
+        except _NotHandledError as failed:
+            raise failed.error from None
         return outcome
 
     def work(target: Target) -> Work[Event]:
@@ -79,6 +89,17 @@ def profile(
 
     side_by_side({target.name: work(target) for target in targets}, handle, stop)
     return outcome
+
+
+def _keep(finished: Finished, keep: Callable[[Row], None]) -> None:
+    row = finished.row
+    try:
+        keep(row)
+    except Exception as error:
+        error.add_note(
+            f"{finished.device}: {row.file}, threads {row.threads}: was measured and could not be kept"
+        )
+        raise
 
 
 def _at(
@@ -105,6 +126,14 @@ def _at(
         emit(Failed(target.name, gone.job, gone.error))
     except BibenchError as error:
         emit(Failed(target.name, None, error))
+
+
+class _NotHandledError(Exception):
+    """An event could not be handled; that is no failure of the device."""
+
+    def __init__(self, error: BibenchError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _DeviceGoneError(Exception):

@@ -6,10 +6,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from bibench_deploy.errors import in_a_line
 from bibench_deploy.runners.device.stopping import Stopped
 
 #: After Ctrl-C a device's present step is waited for so long, s. A turn takes a second; what takes longer ends by
@@ -23,6 +23,7 @@ Work = Callable[[Callable[[Event], None]], None]
 
 @dataclass(frozen=True)
 class _Told(Generic[Event]):
+    name: str
     event: Event
 
 
@@ -44,44 +45,62 @@ def side_by_side(
         stop: set when this ends early, so that the works do.
 
     Raises:
-        BaseException: what a work or ``handle`` raised, and KeyboardInterrupt: after the others have ended, too, or
-            a while later. A work that ends with ``Stopped`` was told to.
+        BaseException: what a work or ``handle`` raised first, or KeyboardInterrupt: after the others have ended,
+            too, or a while later. What went wrong until then is in its notes (PEP 678), each with the device's
+            name: a row that came in and could not be stored, a device that did not end. A work that ends with
+            ``Stopped`` was told to.
     """
     events: queue.SimpleQueue[_Told[Event] | _Left] = queue.SimpleQueue()
 
     def done(name: str, work: Work[Event]) -> None:
         error: BaseException | None = None
         try:
-            work(lambda event: events.put(_Told(event)))
+            work(lambda event: events.put(_Told(name, event)))
         except Stopped:
             error = None
-        except BaseException as raised:  # shown by the main thread, as any bug is
+        except BaseException as raised:  # raised again by the main thread
             error = raised
         events.put(_Left(name, error))
 
-    busy = set(works)
+    busy: dict[str, None] = {}  # in the order of the works
 
-    def take(timeout_s: float | None) -> None:
-        try:
-            event = events.get(timeout=timeout_s)
-        except queue.Empty:
+    def take(news: _Told[Event] | _Left) -> None:
+        if isinstance(news, _Told):
+            handle(news.event)
             return
-        if isinstance(event, _Told):
-            handle(event.event)
-            return
-        busy.discard(event.name)
-        if event.error is not None:
-            raise event.error
+        del busy[news.name]
+        if news.error is not None:
+            raise news.error
 
-    for name, work in works.items():
-        threading.Thread(target=done, args=(name, work), name=name, daemon=True).start()
-    try:
-        while busy:
-            take(None)
-    except BaseException:
-        stop.set()
+    def leave(first: BaseException) -> None:
+        """Wait until the works have ended; what goes wrong meanwhile must neither end the waiting nor be lost."""
         until = time.monotonic() + LEAVE_S
-        while busy and time.monotonic() < until:
-            with suppress(Exception):  # the first error is the one that is told
-                take(until - time.monotonic())
+        while busy and (left_s := until - time.monotonic()) > 0:
+            try:
+                news = events.get(timeout=left_s)
+                take(news)
+            except queue.Empty:
+                break
+            except KeyboardInterrupt:  # asked for twice: nobody wants to wait
+                break
+            except BaseException as error:
+                _note(first, f"{news.name}: {in_a_line(error)}")
+        for name in busy:
+            _note(first, f"{name}: was still at work; what it measured since then is not kept")
+
+    try:
+        for name, work in works.items():
+            threading.Thread(target=done, args=(name, work), name=name, daemon=True).start()
+            busy[name] = None
+        while busy:
+            take(events.get())
+    except BaseException as first:
+        stop.set()
+        leave(first)
         raise
+
+
+def _note(error: BaseException, words: str) -> None:
+    """Each once: a terminal that is gone fails for every event."""
+    if words not in getattr(error, "__notes__", ()):
+        error.add_note(words)

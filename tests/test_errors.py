@@ -41,6 +41,22 @@ def test_as_text(where: str | None, remedy: str | None, text: str) -> None:
     assert str(errors.ModelFileError("it broke", where=where, remedy=remedy)) == text
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            errors.DataError("it broke", where="a.npz", remedy="repair it"),
+            "a.npz: it broke; repair it; besides",
+        ),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device; besides"),
+        (TypeError("no str"), "internal error (TypeError: no str); besides"),
+    ],
+)
+def test_in_a_line(error: Exception, line: str) -> None:
+    error.add_note("besides")
+    assert errors.in_a_line(error) == line
+
+
 def test_a_missing_extra_says_how_to_install_it() -> None:
     error = errors.MissingExtraError("larq", "converting for Larq")
     assert error.extra == "larq"

@@ -17,6 +17,7 @@ from bibench_deploy.errors import (
     DeviceComputesOtherwiseError,
     DeviceStorageError,
     DeviceUnfitError,
+    StoreError,
 )
 from bibench_deploy.profile_plan import Event, Finished, Outcome, Said
 from bibench_deploy.profiling import profile
@@ -291,6 +292,19 @@ def test_ctrl_c_gives_the_device_back_and_keeps_what_is_finished(workspace: Path
         session = box.session(wait=False)
         with session:  # else: DeviceBusyError
             assert session.facts.machine == "x86_64"
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "two")])
+def test_a_row_that_cannot_be_stored_is_named(lone: Path, tmp_path: Path, names: tuple[str, ...]) -> None:
+    def full(row: Row) -> None:
+        raise StoreError("the disk is full", where="results.sqlite")
+
+    targets = [HereAsDevice(tmp_path, name).target() for name in names]
+    with pytest.raises(StoreError, match="the disk is full") as raised:
+        profile(targets, plan_of(lone), "a sweep", {}, full, lambda event: None)
+    note = raised.value.__notes__[0]
+    assert note.endswith(f": {MODEL}, threads 1: was measured and could not be kept")
+    assert note.startswith(names)
 
 
 def test_who_waits_for_the_device_is_told(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-_INTERRUPTION = "interrupted; nothing half-written was left"
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: a bug of the tool itself
 
 
@@ -64,32 +63,47 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except SystemExit as stop:
-        if _was_interrupted(stop):  # typer ends with 130 then, without a word
-            _say(_INTERRUPTION)
+        if (interruption := _interruption(stop)) is not None:  # typer ends with 130 then, without a word
+            _say_interrupted(interruption)
         return stop.code if isinstance(stop.code, int) else 1
-    except (KeyboardInterrupt, typer.Abort):
-        _say(_INTERRUPTION)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _say_interrupted(_interruption(error) or error)
         return INTERRUPTED
     except BibenchError as error:
         return _report(error)
     except OSError as error:
-        return _report(_storage(error))
+        code = _report(_storage(error))
+        _say_notes(error)
+        return code
     except Exception as error:
-        if _was_interrupted(error):  # in the middle of importing a library
-            _say(_INTERRUPTION)
+        if (interruption := _interruption(error)) is not None:  # in the middle of importing a library
+            _say_interrupted(interruption)
             return INTERRUPTED
         if settings.debug:
             raise
         _say(f"internal error ({type(error).__name__}: {error})")
+        _say_notes(error)
         _say("this is a bug of bibench-deploy; run again with --debug and report the traceback")
         return INTERNAL_ERROR
     return 0
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
+def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that an error came of."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
-    return error is not None
+    return error
+
+
+def _say_interrupted(interruption: BaseException) -> None:
+    _say("interrupted; nothing half-written was left")
+    _say_notes(interruption)
+
+
+def _say_notes(error: BaseException) -> None:
+    """What else went wrong: see `side_by_side`."""
+    for note in getattr(error, "__notes__", ()):
+        _say(f"  besides: {note}")
 
 
 def _report(error: BibenchError) -> int:
@@ -101,6 +115,7 @@ def _report(error: BibenchError) -> int:
     _say(f"error: {where}{error.message}")
     if error.remedy:
         _say(f"  what to do: {error.remedy}")
+    _say_notes(error)
     return error.exit_code
 
 

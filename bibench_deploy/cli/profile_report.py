@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from bibench_deploy.cli import console
-from bibench_deploy.errors import BibenchError
+from bibench_deploy.errors import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +85,5 @@ def give_up(failures: Sequence[Failed]) -> NoReturn:
     for failed in failures:
         if failed is not gravest:
             threads = f" with {failed.job.threads} threads" if failed.job else ""
-            console.warn(f"{failed.device}: not measured{threads}: {_text(failed.error)}")
+            console.warn(f"{failed.device}: not measured{threads}: {in_a_line(failed.error)}")
     raise gravest.error
-
-
-def _text(error: BibenchError) -> str:
-    return str(error).replace("\n", "; ")

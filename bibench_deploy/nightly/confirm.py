@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bibench_deploy.errors import BibenchError, DeviceError, InputError
+from bibench_deploy.errors import BibenchError, DeviceError, InputError, in_a_line
 from bibench_deploy.profile_plan import Place, Said
 from bibench_deploy.profiling import concerns_the_device
 from bibench_deploy.results import Row
@@ -25,7 +25,7 @@ from bibench_deploy.runners.workspace import Artefact, read_artefact
 
 from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now
-from .finding import Finding, in_a_line
+from .finding import Finding
 from .opening import Exchangeable, Opened, Opens
 from .telling import counted
 from .worker import Patience

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from bibench_deploy.errors import (
+    BibenchError,
+    ConversionError,
+    NotDeployableError,
+    VerificationError,
+    in_a_line,
+)
+
 if TYPE_CHECKING:
-    from bibench_deploy.errors import BibenchError
     from bibench_deploy.results import Row
 
 #: Device, engine, model, variant, threads, cores that were asked for.
@@ -66,11 +73,6 @@ class Why(StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
-def in_a_line(error: BibenchError) -> str:
-    """What went wrong and what to do, as a cell of a table or a line of a log has room for it."""
-    return "; ".join(line.strip() for line in str(error).splitlines())
-
-
 @dataclass(frozen=True)
 class Unmeasured:
     """A job without a row.
@@ -86,8 +88,6 @@ class Unmeasured:
     @classmethod
     def of(cls, error: BibenchError) -> Self:
         """What an error means that converting or measuring ended with."""
-        from bibench_deploy.errors import ConversionError, NotDeployableError, VerificationError
-
         kinds = (
             (NotDeployableError, Why.REFUSED),
             (ConversionError, Why.CONVERSION),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from bibench_deploy.errors import BibenchError
+from bibench_deploy.errors import BibenchError, in_a_line
 from bibench_deploy.results import Row, Selection, Store
 from bibench_deploy.results.job import Health, Job, JobSpec, State
 from bibench_deploy.results.nights import Night, rows_of_night
@@ -93,9 +93,12 @@ def measure(opens: Mapping[str, Opens], shared: Shared, watch: Emit) -> None:
 
     try:
         side_by_side({device: work(device) for device in opens}, watch, shared.stop)
-    except BaseException:
+    except BaseException as error:
         # What a thread holds that did not end in time: its device hangs.
-        shared.queue.release(shared.queue.owner)
+        try:
+            shared.queue.release(shared.queue.owner)
+        except BibenchError as failed:  # the next start of the night does it, once our beats are stale
+            error.add_note(f"jobs that were under way could not be given back: {in_a_line(failed)}")
         raise
 
 

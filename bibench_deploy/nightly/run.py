@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bibench_deploy.errors import InputError, MissingExtraError
+from bibench_deploy.errors import BibenchError, InputError, MissingExtraError, in_a_line
 from bibench_deploy.results import Store
 from bibench_deploy.results.job import JobSpec, State
 from bibench_deploy.results.nights import Night, Progress, default_name, finish, nights, open_night
+from bibench_deploy.results.queue import Queue
 from bibench_deploy.runners.providers import DeviceProvider
 from bibench_deploy.runners.workspace import Artefact
 
@@ -156,9 +157,7 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
         try:
             measure(_with_jobs(opens, expected), shared, means.watch)
         except KeyboardInterrupt:
-            states = [job.state for job in queue.jobs()]
-            done = f"{states.count(State.DONE)} of {len(states)} jobs"
-            means.warn(f"{done} are measured and kept in {store.where}; the same command continues there")
+            means.warn(f"{_how_far(queue)} in {store.where}; the same command continues there")
             raise
         found = findings(night, expected, queue, store, choice, gate)
         needs = Confirming(artefact_of, programs.kept, shared.rule, gate.factor, shared.patience, shared.stop)
@@ -168,6 +167,14 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     prune(prepared.workspace, plan.keep_days)
     programs.prune(plan.keep_days)
     return NightReport.model_validate(night.report)
+
+
+def _how_far(queue: Queue) -> str:
+    try:
+        states = [job.state for job in queue.jobs()]
+    except BibenchError as error:  # must not take the place of what the night ended with
+        return f"what is measured is kept (how much, can't be told now: {in_a_line(error)})"
+    return f"{states.count(State.DONE)} of {len(states)} jobs are measured and kept"
 
 
 def _name_of_a_part(only: Iterable[str], now: datetime) -> str | None:

@@ -22,6 +22,7 @@ from bibench_deploy.errors import (
     InputError,
     RefusedError,
     StepTimeoutError,
+    in_a_line,
 )
 from bibench_deploy.profile_plan import Said
 from bibench_deploy.profiling import Measured, concerns_the_device, measured
@@ -35,7 +36,7 @@ from bibench_deploy.runners.timing import MeasureRule, summarise
 from bibench_deploy.runners.workspace import Artefact
 
 from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Turned
-from .finding import Unmeasured, Why, in_a_line
+from .finding import Unmeasured, Why
 from .opening import Opened, Opens, Waiting
 
 #: Pause between two looks at jobs that another host is at, s.

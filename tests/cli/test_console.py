@@ -1,0 +1,53 @@
+"""How a command ends: one message, what else went wrong besides, and an exit code."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from bibench_deploy.cli import console
+from bibench_deploy.errors import StoreError
+
+FULL = StoreError("the disk is full", where="results.sqlite", remedy="free some space")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, ["interrupted; nothing half-written was left"]),
+        (FULL, 3, ["error: results.sqlite: the disk is full", "  what to do: free some space"]),
+        (
+            OSError(5, "Input/output error", "a.npz"),
+            3,
+            ["error: a.npz: [Errno 5] Input/output error: 'a.npz'"],
+        ),
+        (
+            TypeError("no str"),
+            70,
+            [
+                "internal error (TypeError: no str)",
+                "this is a bug of bibench-deploy; run again with --debug and report the traceback",
+            ],
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_went_wrong_besides_is_said_too(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    said: list[str],
+) -> None:
+    """Through typer, which makes something of its own of Ctrl-C."""
+    error.add_note("rpi4: its last row was not kept")
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(console.settings, "debug", False)
+    assert console.guarded(lambda: app([])) == code
+    shown = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert sorted(shown) == sorted([*said, "  besides: rpi4: its last row was not kept"])
