@@ -76,7 +76,8 @@ def noise(kind: str) -> Iterator[None]:
 def sweep(artefacts: Sequence[Path], options: argparse.Namespace, workspace: Path) -> list[Row]:
     """One sweep, by the command."""
     program = Path(sys.executable).with_name("bibench-deploy")
-    times = ("--min-time", str(options.min_time), "--max-time", str(options.max_time))
+    times = ("--min-time", str(options.min_time), "--max-time", str(options.max_time),
+             "--precision", str(options.precision))  # fmt: skip
     done = subprocess.run(
         [program, "profile", *artefacts, "--workspace", workspace, "--threads", options.threads, *times, "--fresh",
          "--json"],
@@ -136,7 +137,8 @@ def header(options: argparse.Namespace, began: datetime, watch: Watch) -> str:
         f"Measured on {began:%Y-%m-%d}, {began:%H:%M}–{datetime.now(UTC):%H:%M} UTC, by `benchmarks/agreement.py "
         f"--sweeps {options.sweeps} --noisy {options.noisy}`: {host.cpu}, {host.cores} cores, {host.system}; "
         f"{' and '.join(options.models)} ({YARDSTICK} and its fp32 twin), {' and '.join(options.engines)}, threads "
-        f"{options.threads}, `--min-time {options.min_time:g} --max-time {options.max_time:g}`"
+        f"{options.threads}, `--min-time {options.min_time:g} --max-time {options.max_time:g} "
+        f"--precision {options.precision:g}`"
         f"{f', niceness {os.nice(0)}' if os.nice(0) else ''}.",
         watch.summary(),
         "A pair is one artefact and number of threads in two sweeps of one kind; *stable* ones are pairs that both "
@@ -183,6 +185,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", default="1,2", help="numbers of threads (default 1,2)")
     parser.add_argument("--min-time", type=float, help="as profile's (default 2; 0.5 with --quick)")
     parser.add_argument("--max-time", type=float, help="as profile's (default 10; 1.5 with --quick)")
+    parser.add_argument(
+        "--precision", type=float, default=1.0, metavar="PERCENT",
+        help="as profile's: rows of wider intervals are not stable (default 1; shared machines reach 3 to 10)",
+    )  # fmt: skip
     parser.add_argument("--folder", type=Path, metavar="DIR", help="keep the networks and all rows here")
     parser.add_argument("--output", type=Path, metavar="FILE", help="replace the measured part of this file")
     options = parser.parse_args()
