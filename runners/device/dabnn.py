@@ -8,7 +8,7 @@ computed on the device stays unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ class DabnnOnDevice:
         return CheckRows((inputs,), (answers[0],), (answers[1],))
 
     def own_check(self, manifest: Manifest) -> OwnCheck | None:
-        """Asks ``run`` for the outputs."""
+        """Asks ``run`` for the outputs; it takes no picture but its own."""
         if not self._verifies:
             return None
         names = {f"blob{i}": tensor.name for i, tensor in enumerate(manifest.outputs)}
@@ -117,22 +117,6 @@ printf '%s\\n' "$said"
 """
         what = f"a picture of ones, the first {LOGGED} numbers of each output"
         return OwnCheck(Script(text, names), lambda stdout: [_answers(manifest, stdout)], what)
-
-    def execution(self, manifest: Manifest, batches: int, threads: int) -> Script | None:
-        """None: ``run`` takes no picture but its own."""
-        return None
-
-    def elsewhere(self, manifest: Manifest, data: bytes, batches: Sequence[Batch]) -> list[Batch] | None:
-        """None: the model of its semantics has one arithmetic."""
-        return None
-
-    def packed(self, manifest: Manifest, batches: Sequence[Batch]) -> bytes:
-        """Never asked for: see ``execution``."""
-        raise NotImplementedError
-
-    def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
-        """Never asked for: see ``execution``."""
-        raise NotImplementedError
 
 
 def _answers(manifest: Manifest, stdout: bytes) -> Batch:

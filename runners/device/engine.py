@@ -80,8 +80,47 @@ class TellsOperators(Protocol):
         ...
 
 
+@runtime_checkable
+class Executes(Protocol):
+    """A ``DeviceEngine`` whose program takes any inputs and tells the outputs."""
+
+    def execution(self, manifest: Manifest, batches: int, threads: int) -> Script:
+        """Executes ``$model`` on the batches in ``$inputs``, in the empty folder ``$scratch``; prints outputs."""
+        ...
+
+    def packed(self, manifest: Manifest, batches: Sequence[Batch]) -> bytes:
+        """Batches as the file ``$inputs``."""
+        ...
+
+    def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
+        """What the script printed, as batches in ONNX's names and layout.
+
+        Raises:
+            ValueError: another number of bytes than batches of the artefact have.
+        """
+        ...
+
+    def elsewhere(self, manifest: Manifest, data: bytes, batches: Sequence[Batch]) -> list[Batch]:
+        """What this machine computes in the arithmetic of devices that lack an instruction.
+
+        Args:
+            data: the artefact.
+        """
+        ...
+
+
+@runtime_checkable
+class HasOwnCheck(Protocol):
+    """A ``DeviceEngine`` whose program can be verified, but with inputs of its own alone."""
+
+    def own_check(self, manifest: Manifest) -> OwnCheck | None:
+        """How ``DeviceEngine.check`` is answered; None where the user has not registered what it takes."""
+        ...
+
+
 class DeviceEngine(Protocol):
-    """One inference library, as a program on devices.
+    """One inference library, as a program on devices; what not every one can is ``Executes``, ``HasOwnCheck`` and
+    ``TellsOperators``.
 
     Attributes:
         name: of the engine.
@@ -125,36 +164,5 @@ class DeviceEngine(Protocol):
 
         Raises:
             ArtefactError: they are missing or damaged.
-        """
-        ...
-
-    def own_check(self, manifest: Manifest) -> OwnCheck | None:
-        """How ``check`` is answered; None where its inputs are executed like any others."""
-        ...
-
-    def execution(self, manifest: Manifest, batches: int, threads: int) -> Script | None:
-        """Executes ``$model`` on the batches in ``$inputs``, in the empty folder ``$scratch``; prints the outputs.
-
-        None where the engine's program can't tell what it computes.
-        """
-        ...
-
-    def elsewhere(self, manifest: Manifest, data: bytes, batches: Sequence[Batch]) -> list[Batch] | None:
-        """What this machine computes in the arithmetic of devices that lack an instruction; None if it can't.
-
-        Args:
-            data: the artefact.
-        """
-        ...
-
-    def packed(self, manifest: Manifest, batches: Sequence[Batch]) -> bytes:
-        """Batches as the file ``$inputs``."""
-        ...
-
-    def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
-        """What the script printed, as batches in ONNX's names and layout.
-
-        Raises:
-            ValueError: another number of bytes than batches of the artefact have.
         """
         ...

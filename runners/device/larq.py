@@ -6,10 +6,10 @@ stays unknown. It chooses the binary kernel itself: the default one, which is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from bibench_deploy.converters.check_rows import Batch, CheckRows
+from bibench_deploy.converters.check_rows import CheckRows
 from bibench_deploy.converters.manifest import Manifest
 from bibench_deploy.runners.lce_benchmark import read_benchmark
 from bibench_deploy.runners.measure import Statistic
@@ -17,7 +17,7 @@ from bibench_deploy.runners.registry import Registry
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import OwnCheck, Script, Timing
+from .engine import Script, Timing
 from .facts import DeviceFacts
 from .registered import registered_program
 
@@ -82,23 +82,3 @@ class LarqOnDevice:
     def check(self, artefact: Artefact) -> CheckRows | None:
         """None: it tells no outputs."""
         return None
-
-    def own_check(self, manifest: Manifest) -> OwnCheck | None:
-        """None: it tells no outputs."""
-        return None
-
-    def execution(self, manifest: Manifest, batches: int, threads: int) -> Script | None:
-        """None: it tells no outputs."""
-        return None
-
-    def elsewhere(self, manifest: Manifest, data: bytes, batches: Sequence[Batch]) -> list[Batch] | None:
-        """None: there is nothing to compare."""
-        return None
-
-    def packed(self, manifest: Manifest, batches: Sequence[Batch]) -> bytes:
-        """Never asked for: see ``execution``."""
-        raise NotImplementedError
-
-    def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
-        """Never asked for: see ``execution``."""
-        raise NotImplementedError

@@ -22,7 +22,7 @@ from bibench_deploy.runners.session import view
 from bibench_deploy.runners.timing import WARMUP_RUNS, StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import OwnCheck, Script, Timing
+from .engine import Script, Timing
 from .facts import DeviceFacts
 
 #: (system, machine), as ``uname`` prints them → target. A static program needs the kernel's word size only: one of
@@ -69,7 +69,7 @@ done < answers
 
 
 class NativeOnDevice:
-    """See ``DeviceEngine``.
+    """See ``DeviceEngine``, ``Executes``, ``TellsOperators``.
 
     Args:
         progress: told if a program has to be built.
@@ -147,12 +147,8 @@ class NativeOnDevice:
         """The rows that `convert` stored."""
         return read_check(artefact.path, artefact.manifest)
 
-    def own_check(self, manifest: Manifest) -> OwnCheck | None:
-        """None: it takes any inputs."""
-        return None
-
     def execution(self, manifest: Manifest, batches: int, threads: int) -> Script:
-        """See ``DeviceEngine``."""
+        """See ``Executes``."""
         size = 4 * sum(int(np.prod(tensor.artefact_shape)) for tensor in manifest.inputs)
         return Script(_EXECUTE, {"batches": batches, "bytes": size, "threads": threads})
 
@@ -173,7 +169,7 @@ class NativeOnDevice:
         )
 
     def unpacked(self, manifest: Manifest, data: bytes) -> list[Batch]:
-        """See ``DeviceEngine``."""
+        """See ``Executes``."""
         views = [view(tensor) for tensor in manifest.outputs]
         sizes = [int(np.prod(v.artefact_shape)) for v in views]
         if not data or len(data) % (4 * sum(sizes)) != 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bibench_deploy.converters.check_rows import Batch, CheckRows
 from bibench_deploy.errors import DeviceComputesOtherwiseError, DeviceError, EngineError
 from bibench_deploy.files import storage_error
+from bibench_deploy.runners.clocks import Looks, of_cores
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.executables import executable
 from bibench_deploy.runners.measure import Statistic
@@ -18,7 +19,7 @@ from bibench_deploy.runners.operators import SECONDS, Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
-from .engine import DeviceEngine, Script, TellsOperators, Timing
+from .engine import DeviceEngine, Executes, HasOwnCheck, OwnCheck, Script, TellsOperators, Timing
 from .failures import failure
 from .session import DeviceSession, context_of
 from .verify import Agreement, agreement
@@ -83,13 +84,14 @@ class OnDevice:
         Raises:
             DeviceError, EngineError: it failed.
         """
-        script = self.engine.execution(self.artefact.manifest, len(batches), threads)
-        if script is None:
+        engine, manifest = self.engine, self.artefact.manifest
+        if not isinstance(engine, Executes):
             return None
-        inputs = self._written(self.engine.packed(self.artefact.manifest, batches))
+        script = engine.execution(manifest, len(batches), threads)
+        inputs = self._written(engine.packed(manifest, batches))
         files = self.files() | {"inputs": self.session.ensure(inputs)}
         stdout = self._run(script, files, step, scratch=True)
-        return self._read(lambda: self.engine.unpacked(self.artefact.manifest, stdout), len(batches), step)
+        return self._read(lambda: engine.unpacked(manifest, stdout), len(batches), step)
 
     def check(self) -> CheckRows | None:
         """What it is verified with; None where there is nothing."""
@@ -106,12 +108,7 @@ class OnDevice:
         if check is None or got is None:
             self.files()
             return None
-        data = self.artefact.path
-        found = agreement(
-            check,
-            got,
-            lambda: self.engine.elsewhere(self.artefact.manifest, data.read_bytes(), check.inputs),
-        )
+        found = agreement(check, got, lambda: self._elsewhere(check.inputs))
         if not found.ok:
             raise DeviceComputesOtherwiseError(
                 f"the device computes something else: {found.within} of {found.rows} stored rows are within "
@@ -121,7 +118,7 @@ class OnDevice:
                 remedy="look at the outputs with 'bibench-deploy run … --device'; suspect its memory and its "
                 "cooling, and report it if it stays so",
             )
-        own = self.engine.own_check(self.artefact.manifest)
+        own = self._own_check()
         return replace(found, basis=f"{found.basis} ({own.what})") if own else found
 
     def time(self, threads: int, rule: StopRule, step: str) -> tuple[Timing, Seen]:
@@ -150,18 +147,29 @@ class OnDevice:
         step = f"timing layers with {threads} threads"
         script = watched(engine.layers(threads), SECONDS)
         stdout, seen = split(self.session.persistently(lambda: self._run(script, self.files(), step)))
-        ceiling = {"predicted_gmacs": self.session.predicted_gmacs(seen.clock_mhz, threads)}
+        looks = Looks().and_then(*(of_cores(look, self.session.cpus) for look in seen.clocks_mhz))
+        ceiling = {"predicted_gmacs": self.session.predicted_gmacs(looks.slowest, threads)}
         return [
             operator.model_copy(update=ceiling) if operator.kind == "binary" else operator
             for operator in engine.read_layers(stdout)
         ]
 
     def _answers(self, check: CheckRows, threads: int, step: str) -> list[Batch] | None:
-        own = self.engine.own_check(self.artefact.manifest)
+        own = self._own_check()
         if own is None:
             return self.execute(check.inputs, threads, step)
         stdout = self._run(own.script, self.files(), step)
         return self._read(lambda: own.read(stdout), len(check.inputs), step)
+
+    def _own_check(self) -> OwnCheck | None:
+        engine = self.engine
+        return engine.own_check(self.artefact.manifest) if isinstance(engine, HasOwnCheck) else None
+
+    def _elsewhere(self, batches: Sequence[Batch]) -> list[Batch] | None:
+        engine, artefact = self.engine, self.artefact
+        if not isinstance(engine, Executes):
+            return None
+        return engine.elsewhere(artefact.manifest, artefact.path.read_bytes(), batches)
 
     def _run(self, script: Script, files: Mapping[str, str], step: str, *, scratch: bool = False) -> bytes:
         done = self.session.run(script, files, step, scratch=scratch)
