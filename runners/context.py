@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .clocks import fastest_mhz
+
 Count = Annotated[int, Field(ge=0)]
 # Core number as in /sys/devices/system/cpu → MHz. JSON has no numbers as keys; pydantic reads them back.
 Clocks = dict[int, Annotated[float, Field(gt=0)]]
@@ -19,11 +21,13 @@ class RunContext(BaseModel):
 
     Attributes:
         governor: frequency policy of the first core that was used, as cpufreq names it.
-        clock_mhz_before, clock_mhz_during, clock_mhz_after: MHz of each core that was used; ``during`` is the
-            lowest that was seen while runs were timed.
+        clock_mhz_before, clock_mhz_after: MHz of each core that was used, while nothing was timed: a governor that
+            follows the load has clocked idle cores down.
+        clock_mhz_during, clock_mhz_during_most: the same while runs were timed, at the look when the fastest of
+            them was slowest, and at the one when it was fastest.
         temperature_c_before, temperature_c_after: °C by name of the thermal zone.
-        throttle_bits: of a Raspberry Pi's ``vcgencmd get_throttled``: bit 0 under-voltage, 1 clock capped,
-            2 throttled, 3 soft limit, each now; 16–19 the same since boot.
+        throttle_bits_before, throttle_bits: of a Raspberry Pi's ``vcgencmd get_throttled``, before and after: bit 0
+            under-voltage, 1 clock capped, 2 throttled, 3 soft limit, each now; 16–19 the same since boot.
         load_before, load_after: load average over a minute; what is measured is part of it.
         other_load: cores that anything else used while runs were timed, on average (a hypervisor's share too).
         cpuset: cores that the system allows the process, as ``Cpus_allowed_list`` prints them ("0-3").
@@ -39,9 +43,11 @@ class RunContext(BaseModel):
     governor: str | None = None
     clock_mhz_before: Clocks | None = None
     clock_mhz_during: Clocks | None = None
+    clock_mhz_during_most: Clocks | None = None
     clock_mhz_after: Clocks | None = None
     temperature_c_before: dict[str, float] | None = None
     temperature_c_after: dict[str, float] | None = None
+    throttle_bits_before: Count | None = None
     throttle_bits: Count | None = None
     load_before: Annotated[float, Field(ge=0)] | None = None
     load_after: Annotated[float, Field(ge=0)] | None = None
@@ -55,3 +61,14 @@ class RunContext(BaseModel):
     context_switches_involuntary: Count | None = None
     abi: str | None = None
     kernel_release: str | None = None
+
+    @property
+    def clock_range_mhz(self) -> tuple[float, float] | None:
+        """Between which clocks the fastest used core was seen while runs were timed; None where it is not known.
+
+        The fastest core is at work, the others may idle. What was before and after says nothing of it.
+        """
+        if not self.clock_mhz_during:
+            return None
+        low = fastest_mhz(self.clock_mhz_during)
+        return low, max(low, fastest_mhz(self.clock_mhz_during_most or {}))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from .clocks import Looks, of_cores
 from .clusters import ranges
 from .context import RunContext
 from .host import load_average
@@ -70,8 +71,9 @@ class Observer:
         self._proc, self._sys, self._cpus = proc, sys, cpus
         self._clocks = self._used_clocks()
         self._temperatures = temperatures(sys)
+        self._throttled = throttle_bits(sys)
         self._load = load_average()
-        self._lowest: dict[int, float] = {}
+        self._looks = Looks()
         self._busy_at: tuple[float, float] | None = None
         self._other_seconds = self._turn_seconds = 0.0
 
@@ -95,18 +97,19 @@ class Observer:
 
     def look(self) -> None:
         """Note the clocks while the engine is at work."""
-        for core, mhz in (self._used_clocks() or {}).items():
-            self._lowest[core] = min(mhz, self._lowest.get(core, mhz))
+        self._looks = self._looks.and_then(self._used_clocks() or {})
 
     def context(self, usage: Usage) -> RunContext:
         """What was seen, and how things are now."""
         return RunContext(
             governor=governor(self._sys, min(self._cpus, default=0)),
             clock_mhz_before=self._clocks,
-            clock_mhz_during=self._lowest or None,
+            clock_mhz_during=dict(self._looks.slowest) or None,
+            clock_mhz_during_most=dict(self._looks.fastest) or None,
             clock_mhz_after=self._used_clocks(),
             temperature_c_before=self._temperatures,
             temperature_c_after=temperatures(self._sys),
+            throttle_bits_before=self._throttled,
             throttle_bits=throttle_bits(self._sys),
             load_before=self._load,
             load_after=load_average(),
@@ -123,8 +126,7 @@ class Observer:
         )
 
     def _used_clocks(self) -> dict[int, float] | None:
-        found = clocks(self._sys) or {}
-        return {core: mhz for core, mhz in found.items() if not self._cpus or core in self._cpus} or None
+        return dict(of_cores(clocks(self._sys) or {}, self._cpus)) or None
 
 
 def busy_seconds(proc: Path = PROC) -> float | None:

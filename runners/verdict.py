@@ -23,8 +23,10 @@ PRECISION_SLACK = 1.5
 CLOCK_MOVED = 0.02
 #: Share of the cores that others use and that shows in the figures: caches and memory are shared too.
 BUSY = 0.10
-#: Bits of ``vcgencmd get_throttled`` that hold now (Raspberry Pi documentation).
-THROTTLED_NOW = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+#: Bits of ``vcgencmd get_throttled`` that hold now (Raspberry Pi documentation) …
+THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+#: … and from this one on the same, since the board was switched on.
+SINCE_BOOT = 16
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,9 @@ def _of_context(context: RunContext, cores: int) -> list[str]:
     moved = _clock_moved(context)
     if moved is not None:
         reasons.append(f"the clock moved by {100 * moved:.0f} %")
-    if context.throttle_bits:
-        now = [name for bit, name in THROTTLED_NOW.items() if context.throttle_bits >> bit & 1]
-        if now:
-            reasons.append(f"throttled ({', '.join(now)})")
+    held = _throttled(context)
+    if held:
+        reasons.append(f"throttled ({', '.join(held)})")
     load = context.other_load
     if load is not None and load > BUSY * cores:
         reasons.append(f"other load ({load:.1f} of {cores} cores)")
@@ -102,14 +103,18 @@ def _of_context(context: RunContext, cores: int) -> list[str]:
 
 
 def _clock_moved(context: RunContext) -> float | None:
-    """How far the fastest core's clock moved, as a fraction; None if by little or unknown.
-
-    The fastest core is at work, the others may idle; an idle core clocks down, so what was before is compared
-    only where nothing is known of meanwhile.
-    """
-    seen = [context.clock_mhz_during or context.clock_mhz_before, context.clock_mhz_after]
-    fastest = [max(clocks.values()) for clocks in seen if clocks]
-    if len(fastest) < 2:
+    """How far the clock moved while runs were timed, as a fraction; None if by little or unknown."""
+    if context.clock_range_mhz is None:
         return None
-    change = abs(fastest[0] - fastest[1]) / max(fastest)
+    low, high = context.clock_range_mhz
+    change = 1 - low / high
     return change if change > CLOCK_MOVED else None
+
+
+def _throttled(context: RunContext) -> list[str]:
+    """What held the board down at its beginning, at its end, or in between, which only the bits since boot tell."""
+    before, after = context.throttle_bits_before, context.throttle_bits
+    held = (before or 0) | (after or 0)
+    if before is not None and after is not None:
+        held |= (after & ~before) >> SINCE_BOOT
+    return [name for bit, name in THROTTLED.items() if held >> bit & 1]

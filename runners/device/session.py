@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 from bibench_deploy.device_profiles import CoreType, Device
 from bibench_deploy.errors import DeviceError, DeviceUnfitError, InputError, TransientDeviceError
+from bibench_deploy.runners.clocks import Looks, of_cores
 from bibench_deploy.runners.clusters import choose_cpus, cluster_sizes, ranges
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
@@ -342,15 +343,17 @@ def context_of(
     def temperatures(facts: DeviceFacts | None) -> dict[str, float] | None:
         return {zone.name: zone.celsius for zone in facts.zones} or None if facts else None
 
-    during = {core: mhz for core, mhz in meanwhile.clock_mhz.items() if not pinned or core in pinned}
+    during = Looks().and_then(*(of_cores(look, pinned) for look in meanwhile.clocks_mhz))
     return RunContext(
         governor=next((cpu.governor for cpu in used(before) if cpu.governor), None),
         clock_mhz_before=clocks(before),
-        clock_mhz_during=during or None,
+        clock_mhz_during=dict(during.slowest) or None,
+        clock_mhz_during_most=dict(during.fastest) or None,
         clock_mhz_after=clocks(after),
         temperature_c_before=temperatures(before),
         temperature_c_after=temperatures(after),
-        throttle_bits=after.throttled if after else before.throttled,
+        throttle_bits_before=before.throttled,
+        throttle_bits=after.throttled if after else None,
         load_before=before.load,
         load_after=after.load if after else None,
         other_load=meanwhile.other_load,

@@ -8,9 +8,9 @@ Whatever a device does not tell is unknown.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from bibench_deploy.runners.clocks import Look
 from bibench_deploy.runners.observer import Usage, busy_ticks
 
 from .engine import Script
@@ -85,13 +85,13 @@ class Seen:
     """What was seen in some turns; None where the device does not tell.
 
     Attributes:
-        clock_mhz: the lowest clock of each core; empty where none is shown.
+        clocks_mhz: of each core, look by look; none where the device shows none.
         seconds: how long the engine's programs ran, with their loading and warm-up.
         other_seconds: processor time that anything else used meanwhile.
         usage: page faults of the programs and of the shell that started them, and the cores that they may use.
     """
 
-    clock_mhz: Mapping[int, float] = field(default_factory=dict)
+    clocks_mhz: tuple[Look, ...] = ()
     seconds: float | None = None
     other_seconds: float | None = None
     usage: Usage = field(default_factory=Usage)
@@ -105,12 +105,9 @@ class Seen:
 
     def and_then(self, later: Seen) -> Seen:
         """Both together."""
-        clocks = dict(self.clock_mhz)
-        for core, mhz in later.clock_mhz.items():
-            clocks[core] = min(mhz, clocks.get(core, mhz))
         known = later.other_load is not None
         return Seen(
-            clocks,
+            (*self.clocks_mhz, *later.clocks_mhz),
             (self.seconds or 0.0) + (later.seconds or 0.0) if known else self.seconds,
             (self.other_seconds or 0.0) + (later.other_seconds or 0.0) if known else self.other_seconds,
             added(self.usage, later.usage),
@@ -182,19 +179,23 @@ class _Counts:
     up: float | None
     own: float | None
     faults: tuple[int, int] | None
-    clocks: Sequence[tuple[int, float]]
+    clocks: tuple[Look, ...]
     allowed: str | None
 
     @classmethod
     def of(cls, text: str) -> _Counts:
         said: dict[str, str] = {}
-        clocks = []
+        clocks: list[dict[int, float]] = []
         for line in text.splitlines():
             key, _, value = line.partition("=")
             if key == "clock":
                 core, _, kilohertz = value.partition(" ")
                 if core.isdigit() and kilohertz.isdigit() and int(kilohertz) > 0:
-                    clocks.append((int(core), int(kilohertz) / 1000))
+                    if (
+                        not clocks or int(core) in clocks[-1]
+                    ):  # the next look begins with the first core again
+                        clocks.append({})
+                    clocks[-1][int(core)] = int(kilohertz) / 1000
             else:
                 said[key] = value.strip()
         ticks = busy_ticks(said.get("stat", ""))
@@ -206,7 +207,7 @@ class _Counts:
             up=float(up[0]) if up else None,
             own=sum(60 * int(m) + float(s.replace(",", ".")) for m, s in spent) if len(spent) == 4 else None,
             faults=_faults(said.get("self", "")),
-            clocks=clocks,
+            clocks=tuple(clocks),
             allowed=said.get("allowed") or None,
         )
 
@@ -225,9 +226,6 @@ def _difference(early: float | None, late: float | None) -> float | None:
 
 
 def _seen(before: _Counts, after: _Counts) -> Seen:
-    clocks: dict[int, float] = {}
-    for core, mhz in after.clocks:
-        clocks[core] = min(mhz, clocks.get(core, mhz))
     usage = Usage(cpuset=after.allowed)
     if before.faults and after.faults and after.faults[0] > before.faults[0]:
         minor, major = (late - early for early, late in zip(before.faults, after.faults, strict=True))
@@ -236,4 +234,4 @@ def _seen(before: _Counts, after: _Counts) -> Seen:
     worked, own = _difference(before.busy, after.busy), _difference(before.own, after.own)
     if worked is not None and own is not None:
         other = max(0.0, worked - own)
-    return Seen(clocks, seconds, other, usage)
+    return Seen(after.clocks, seconds, other, usage)

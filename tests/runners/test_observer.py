@@ -39,12 +39,14 @@ def test_a_raspberry_pi(tmp_path: Path) -> None:
     watching.look()
     write(sys, {"devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1400000\n"})
     watching.look()
+    write(sys, {"devices/platform/soc/soc:firmware/get_throttled": "0\n"})
     context = watching.context(Usage(peak_memory_bytes=9_000_000, cpuset="0-3"))
     assert context.clock_mhz_before == {0: 1500, 1: 600}
-    assert context.clock_mhz_during == {0: 900, 1: 600}  # the lowest that was seen
+    assert context.clock_mhz_during == {0: 900, 1: 600}
+    assert context.clock_mhz_during_most == {0: 1400, 1: 600}
     assert context.clock_mhz_after == {0: 1400, 1: 600}
     assert context.temperature_c_before == {"cpu-thermal": 48.199, "cpu-thermal 1": -1.0}
-    assert (context.throttle_bits, context.governor) == (0x50005, "ondemand")
+    assert (context.throttle_bits_before, context.throttle_bits, context.governor) == (0x50005, 0, "ondemand")
     assert (context.peak_memory_bytes, context.cpuset) == (9_000_000, "0-3")
     assert context.page_faults_minor is None
     assert context.kernel_release == os.uname().release

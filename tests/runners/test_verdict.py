@@ -43,23 +43,26 @@ def test_what_the_samples_say(samples: list[list[float]], reason: str) -> None:
 @pytest.mark.parametrize(
     ("context", "reasons"),
     [
-        (RunContext(clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 1500.0}), ()),
+        (RunContext(clock_mhz_during={0: 1500.0}, clock_mhz_during_most={0: 1500.0}), ()),
         (
-            RunContext(clock_mhz_during={0: 900.0, 1: 600.0}, clock_mhz_after={0: 1500.0, 1: 600.0}),
+            RunContext(clock_mhz_during={0: 900.0, 1: 600.0}, clock_mhz_during_most={0: 1500.0, 1: 600.0}),
             ("the clock moved by 40 %",),
         ),
-        # The second core idles.
-        (RunContext(clock_mhz_during={0: 1500.0, 1: 600.0}, clock_mhz_after={0: 1500.0, 1: 1500.0}), ()),
-        # An idle core before is no clock that moved while it was measured.
+        # The thread moved from one core to the other, and who has none idles.
+        (RunContext(clock_mhz_during={0: 1500.0, 1: 600.0}, clock_mhz_during_most={0: 600.0, 1: 1500.0}), ()),
+        # Idle cores before and after: a governor that follows the load, not a clock that moved.
         (
-            RunContext(
-                clock_mhz_before={0: 600.0}, clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 1500.0}
-            ),
+            RunContext(clock_mhz_before={0: 600.0}, clock_mhz_during={0: 1500.0}, clock_mhz_after={0: 600.0}),
             (),
         ),
-        (RunContext(clock_mhz_before={0: 600.0}, clock_mhz_after={0: 1500.0}), ("the clock moved by 60 %",)),
+        (RunContext(clock_mhz_before={0: 600.0}, clock_mhz_after={0: 1500.0}), ()),
         (RunContext(throttle_bits=0x50000), ()),  # since boot, not now
+        (RunContext(throttle_bits_before=0x50000, throttle_bits=0x50000), ()),
         (RunContext(throttle_bits=0x50005), ("throttled (under-voltage, throttled)",)),
+        (RunContext(throttle_bits_before=0x40004, throttle_bits=0x40000), ("throttled (throttled)",)),
+        # Over before anybody looked: the bits since boot tell.
+        (RunContext(throttle_bits_before=0x10000, throttle_bits=0x50000), ("throttled (throttled)",)),
+        (RunContext(throttle_bits_before=0, throttle_bits=0x10000), ("throttled (under-voltage)",)),
         (RunContext(load_before=9.0), ()),  # what is measured is part of it
         (RunContext(other_load=0.3), ()),
         (RunContext(other_load=1.5), ("other load (1.5 of 4 cores)",)),

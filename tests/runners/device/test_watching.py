@@ -96,7 +96,7 @@ def test_a_device_that_tells_everything() -> None:
     )
     output, seen = split(printed(before, after))
     assert output == b"out"
-    assert seen.clock_mhz == {0: 1200.0, 4: 2400.0}
+    assert seen.clocks_mhz == ({0: 1500.0, 4: 2400.0}, {0: 1200.0})  # look by look
     assert (seen.seconds, seen.other_seconds, seen.other_load) == (
         4.0,
         4.0,
@@ -126,10 +126,10 @@ def test_output_without_the_marks_is_the_engines() -> None:
 
 
 def test_turns_add_up() -> None:
-    first = Seen({0: 1500.0, 1: 600.0}, 2.0, 1.0, Usage(page_faults_minor=5, cpuset="0-3"))
-    second = Seen({0: 1400.0, 1: 700.0}, 2.0, 3.0, Usage(page_faults_minor=6, peak_memory_bytes=9))
+    first = Seen(({0: 1500.0, 1: 600.0},), 2.0, 1.0, Usage(page_faults_minor=5, cpuset="0-3"))
+    second = Seen(({0: 1400.0, 1: 700.0},), 2.0, 3.0, Usage(page_faults_minor=6, peak_memory_bytes=9))
     both = first.and_then(second)
-    assert both.clock_mhz == {0: 1400.0, 1: 600.0}
+    assert both.clocks_mhz == ({0: 1500.0, 1: 600.0}, {0: 1400.0, 1: 700.0})
     assert both.other_load == 1.0
     assert both.usage == Usage(page_faults_minor=11, peak_memory_bytes=9, cpuset="0-3")
     assert first.and_then(Seen()).other_load == 0.5
