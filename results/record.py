@@ -42,6 +42,7 @@ def row_of(
             "warmup_runs": measurement.warmup_runs,
             "samples_ns": list(measurement.samples_ns),
             "turns": [len(turn) for turn in measurement.turns_ns],
+            "block": measurement.block,
             "context": measurement.context,
             "verdict": verdict.word,
             "reasons": list(verdict.reasons),

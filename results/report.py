@@ -74,16 +74,20 @@ class Comparison:
     def interval(self) -> Interval | None:
         """The 95 % interval of the speedup; None where there are too few turns for one.
 
-        Bootstrapped over the medians of turns: pairs of them where both were measured in one session, in rotation.
+        Bootstrapped over the medians of turns: pairs of them where both were measured in rotation.
         """
         first, second = (turn_medians(line.turns) for line in (self.binarized, self.full_precision))
         if min(len(first), len(second)) < FEWEST_FOR_INTERVAL:
             return None
-        sessions = {self.binarized.row.session, self.full_precision.row.session}
-        paired = len(sessions) == 1 and None not in sessions
-        found = (paired_interval if paired else ratio_interval)(first, second)
+        found = (paired_interval if self.paired else ratio_interval)(first, second)
         # It is of turns, the speedup is of runs.
-        return Interval(min(found.low, self.metric.speedup), max(found.high, self.metric.speedup))
+        return found.with_value(self.metric.speedup)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the two had their turns in rotation, so that what disturbed one disturbed the other, too."""
+        blocks = {self.binarized.row.block, self.full_precision.row.block}
+        return len(blocks) == 1 and None not in blocks
 
     @property
     def stable(self) -> bool:

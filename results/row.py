@@ -42,6 +42,8 @@ class Row(BaseModel):
         id: the row's name for ever: a row that is imported twice is one row.
         measured_at: when the measurement ended.
         session: what the rows of one call of ``profile`` have in common.
+        block: what rows have in common whose turns were taken in rotation, the n-th of each in one round; None
+            where that is not known.
         tool: version of bibench-deploy.
         device: id of the device; "local" for the machine itself.
         sha256, source_sha256: of the artefact, and of the ONNX model that it was made from.
@@ -70,6 +72,7 @@ class Row(BaseModel):
     id: UUID = Field(default_factory=uuid4)
     measured_at: AwareDatetime
     session: str | None = None
+    block: str | None = None
     tool: str
     device: str
     host: HostFacts

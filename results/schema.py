@@ -136,6 +136,7 @@ measurements = Table(
     _later("metadata", "{}"),
     _later("inputs", "[]"),
     _later("operators", "[]"),
+    _text("block", nullable=True),
     Index("measurement_at", "measured_at"),
     Index("measurement_what", "device", "engine", "model", "variant", "threads"),
 )
@@ -220,6 +221,10 @@ def _add_nights(connection: Connection) -> None:
     metadata.create_all(connection, [nights, night_jobs, night_devices])
 
 
+def _add_block(connection: Connection) -> None:
+    _add_column(connection, measurements.c.block)
+
+
 def _add_column(connection: Connection, column: Column[Any]) -> None:
     """Add a column that has a default, or may be unknown, in rows that are there already."""
     if column.name in {known["name"] for known in inspect(connection).get_columns(column.table.name)}:
@@ -229,7 +234,7 @@ def _add_column(connection: Connection, column: Column[Any]) -> None:
 
 
 # STEPS[n] makes a store of version n out of one of version n − 1. Never changed once released.
-STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin, 4: _add_operators, 5: _add_nights}
+STEPS: Mapping[int, Step] = {2: _add_turns, 3: _add_origin, 4: _add_operators, 5: _add_nights, 6: _add_block}
 FIRST = 1
 VERSION = max(STEPS, default=FIRST)
 

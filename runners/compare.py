@@ -19,7 +19,7 @@ NOTABLE_FACTOR = 1.05
 #: Below this number of turns each, no order of the medians is rarer than ``SIGNIFICANT_P``: 2 / C(14, 7) = 0.0006.
 FEWEST_TURNS = 7
 RESAMPLES = 2000
-#: Clocks that differ by more are two conditions, not one.
+#: Clocks that are nowhere nearer to each other are two conditions, not one.
 SAME_CLOCK = 0.05
 
 
@@ -55,16 +55,20 @@ def compare(a: Turns, b: Turns, factor: float = NOTABLE_FACTOR) -> Comparison:
         raise ValueError("a comparison without samples")
     ratio = median(run for turn in b for run in turn) / median(run for turn in a for run in turn)
     fewest = min(len(first), len(second))
-    interval = ratio_interval(first, second) if fewest >= FEWEST_FOR_INTERVAL else None
+    # The interval is of turns, the ratio of runs.
+    interval = ratio_interval(first, second).with_value(ratio) if fewest >= FEWEST_FOR_INTERVAL else None
     if fewest < FEWEST_TURNS:
         why = f"{fewest} turns are too few to tell a change from chance ({FEWEST_TURNS} are needed)"
         return Comparison("unknown", ratio, interval, None, (why,))
     p = mann_whitney(first, second)
-    return Comparison(_word(ratio, p, factor), ratio, interval, p)
+    return Comparison(_word(ratio, interval, p, factor), ratio, interval, p)
 
 
-def _word(ratio: float, p: float, factor: float) -> Word:
+def _word(ratio: float, interval: Interval | None, p: float, factor: float) -> Word:
     if p >= SIGNIFICANT_P or 1 / factor < ratio < factor:
+        return "same"
+    # The test takes turns for independent; the interval is wider where they are not.
+    if interval is not None and interval.low <= 1 <= interval.high:
         return "same"
     return "slower" if ratio > 1 else "faster"
 
@@ -79,12 +83,20 @@ def mann_whitney(first: list[float], second: list[float]) -> float:
 
 
 def ratio_interval(first: list[float], second: list[float], confidence: float = CONFIDENCE) -> Interval:
-    """Percentile bootstrap of median(second) / median(first); the same for the same values (fixed seed)."""
+    """Percentile bootstrap of median(second) / median(first); the same for the same values (fixed seed).
+
+    What is drawn lies ``inflation`` times as far from the median, of each side.
+    """
     import numpy as np
 
     random = np.random.default_rng(0)
     a, b = (
-        np.median(random.choice(np.asarray(values, float), (RESAMPLES, len(values))), axis=1)
+        median(values)
+        * (
+            np.median(random.choice(np.asarray(values, float), (RESAMPLES, len(values))), axis=1)
+            / median(values)
+        )
+        ** inflation(values)
         for values in (first, second)
     )
     tail = (1 - confidence) / 2
@@ -125,12 +137,17 @@ def incomparable(a: RunContext, b: RunContext, clock: bool = True) -> tuple[str,
     reasons = [
         f"other {name} ({of(a)}, {of(b)})" for name, of in facts.items() if of(a) and of(b) and of(a) != of(b)
     ]
-    clocks = _clock(a), _clock(b)
-    if clock and clocks[0] and clocks[1] and abs(clocks[0] - clocks[1]) > SAME_CLOCK * max(clocks):
-        reasons.append(f"other clock ({clocks[0]:.0f} MHz, {clocks[1]:.0f} MHz)")
+    if clock and a.clock_range_mhz and b.clock_range_mhz and _apart(a.clock_range_mhz, b.clock_range_mhz):
+        reasons.append(f"other clock ({_mhz(a.clock_range_mhz)}, {_mhz(b.clock_range_mhz)})")
     return tuple(reasons)
 
 
-def _clock(context: RunContext) -> float:
-    """Clock of the fastest used core, MHz, which is at work while others may idle; 0 where it is unknown."""
-    return max((context.clock_mhz_during or context.clock_mhz_after or {}).values(), default=0.0)
+def _apart(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two ranges of clocks have none in common. A clock that moved is a verdict, see ``verdict``."""
+    between = max(a[0], b[0]) - min(a[1], b[1])
+    return between > SAME_CLOCK * max(a[0], b[0])
+
+
+def _mhz(clocks: tuple[float, float]) -> str:
+    low, high = (f"{mhz:.0f}" for mhz in clocks)
+    return f"{low} MHz" if low == high else f"{low}–{high} MHz"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
+from uuid import uuid4
 
 from bibench_deploy import errors
 from bibench_deploy.errors import BibenchError, EngineError
@@ -50,6 +51,7 @@ class Measurement:
         turns_ns: latency of each run in ns, in the order of measuring, a tuple for each turn.
         context: what else was true meanwhile.
         precision: that was aimed at.
+        block: of the jobs with as many threads, whose turns were taken in rotation: the n-th of each in one round.
     """
 
     job: Job
@@ -58,6 +60,7 @@ class Measurement:
     turns_ns: tuple[tuple[int, ...], ...]
     context: RunContext
     precision: float
+    block: str
 
     @property
     def samples_ns(self) -> tuple[int, ...]:
@@ -103,20 +106,41 @@ class _Running:
     worker: Timed
     warmup: list[list[int]] = field(default_factory=list)
     turns: list[list[int]] = field(default_factory=list)
-    warm: bool = False
-
-    def take(self, samples: list[int], rule: MeasureRule) -> None:
-        """Count a turn where it belongs."""
-        if self.warm:
-            self.turns.append(samples)
-        else:
-            self.warmup.append(samples)
-            self.warm = rule.settled(self.warmup)
 
     def enough(self, rule: MeasureRule) -> bool:
         """Whether its turns suffice."""
         means = self.worker.statistic == "aggregate"
         return rule.enough_means(self.turns) if means else rule.enough(self.turns)
+
+
+@dataclass
+class _Block:
+    """Jobs whose latencies are divided by each other: those with the same number of threads.
+
+    Their first timed turns are in one round, and so are all others until the end; only one whose time is up ends
+    before the others.
+    """
+
+    name: str = field(default_factory=lambda: uuid4().hex)
+    running: list[_Running] = field(default_factory=list)
+    warm: bool = False
+
+    def due(self, rule: MeasureRule) -> list[_Running]:
+        """Those that have a turn in the next round: what is warm waits for the others."""
+        return [entry for entry in self.running if self.warm or not rule.settled(entry.warmup)]
+
+    def take(self, entry: _Running, samples: list[int]) -> None:
+        """Count a turn where it belongs."""
+        (entry.turns if self.warm else entry.warmup).append(samples)
+
+    def ended(self, rule: MeasureRule) -> list[_Running]:
+        """After a round: those that are measured."""
+        if not self.warm:
+            self.warm = all(rule.settled(entry.warmup) for entry in self.running)
+            return []
+        if all(entry.enough(rule) for entry in self.running):
+            return list(self.running)
+        return [entry for entry in self.running if rule.time_is_up(entry.turns)]
 
 
 def measure(
@@ -127,8 +151,8 @@ def measure(
 ) -> Generator[Measurement | Failure]:
     """Measure jobs that are compared with each other, in turns, so that a disturbance hits them alike.
 
-    Workers that wait for their turn use no processor. Each job is yielded as soon as it has enough samples;
-    a job that fails is yielded as a failure and the rest go on.
+    Workers that wait for their turn use no processor. Jobs with one number of threads are yielded as soon as all of
+    them have enough samples; a job that fails is yielded as a failure and the rest go on.
 
     Args:
         jobs: measured together; keep to a model and its twin.
@@ -138,7 +162,7 @@ def measure(
     """
     opener = open_worker or Worker
     with ExitStack() as stack:
-        running: list[_Running] = []
+        blocks: dict[int, _Block] = {}
         for job in jobs:
             try:
                 worker = opener(job)
@@ -146,24 +170,25 @@ def measure(
                 yield Failure(job, error)
                 continue
             stack.callback(worker.close)
-            running.append(_Running(job, worker))
-        while running:
-            for entry in tuple(running):
-                try:
-                    entry.take(entry.worker.turn(rule.turn), rule)
-                except BibenchError as error:
-                    running.remove(entry)
-                    yield Failure(entry.job, error)
-                    continue
-                on_turn(entry.job, sum(map(len, entry.turns)))
-                if entry.enough(rule):
-                    running.remove(entry)
-                    measurement = _measurement(entry, rule)
+            blocks.setdefault(job.threads, _Block()).running.append(_Running(job, worker))
+        while any(block.running for block in blocks.values()):
+            for block in blocks.values():
+                for entry in block.due(rule):
+                    try:
+                        block.take(entry, entry.worker.turn(rule.turn))
+                    except BibenchError as error:
+                        block.running.remove(entry)
+                        yield Failure(entry.job, error)
+                        continue
+                    on_turn(entry.job, sum(map(len, entry.turns)))
+                for entry in block.ended(rule):
+                    block.running.remove(entry)
+                    measurement = _measurement(entry, rule, block.name)
                     entry.worker.close()
                     yield measurement
 
 
-def _measurement(entry: _Running, rule: MeasureRule) -> Measurement:
+def _measurement(entry: _Running, rule: MeasureRule, block: str) -> Measurement:
     return Measurement(
         job=entry.job,
         kernel=entry.worker.kernel,
@@ -171,6 +196,7 @@ def _measurement(entry: _Running, rule: MeasureRule) -> Measurement:
         turns_ns=tuple(map(tuple, entry.turns)),
         context=entry.worker.context(),
         precision=rule.precision,
+        block=block,
     )
 
 

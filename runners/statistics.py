@@ -47,6 +47,10 @@ class Interval:
             centre * (self.high / centre) ** factor,
         )
 
+    def with_value(self, value: float) -> Interval:
+        """The least interval that has this value, too."""
+        return Interval(min(self.low, value), max(self.high, value))
+
     def overlaps(self, other: Interval) -> bool:
         """Whether the two have a value in common."""
         return self.low <= other.high and other.low <= self.high

@@ -78,9 +78,13 @@ class MeasureRule:
         seconds = sum(map(sum, turns)) / NS_PER_SECOND
         if len(turns) < TURNS or runs < self.min_runs or seconds < self.min_seconds:
             return False
-        if seconds >= self.max_seconds or len(turns) >= MOST_TURNS:
-            return True
-        return self._precise(turns)
+        return self.time_is_up(turns) or self._precise(turns)
+
+    def time_is_up(self, turns: Sequence[Sequence[int]]) -> bool:
+        """Whether nothing more is measured, precise or not."""
+        if len(turns) < TURNS:
+            return False
+        return sum(map(sum, turns)) >= self.max_seconds * NS_PER_SECOND or len(turns) >= MOST_TURNS
 
     def enough_means(self, turns: Sequence[Sequence[int]]) -> bool:
         """Whether these turns (means, ns) suffice: each of them met a turn's rule by itself."""

@@ -162,16 +162,16 @@ def test_what_was_measured_before_the_link_broke_for_good_is_kept_and_not_measur
         if isinstance(event, Finished):
             box.transport.lose_link("", times=1000)
 
-    first = kept.measure((1,), watch=cut)
-    assert len(kept.rows) == 1
+    first = kept.measure((1, 2), watch=cut)
+    assert [row.threads for row in kept.rows] == [1, 1]  # a model and its twin end together
     (failed,) = first.failures
     assert isinstance(failed.error, ConnectionLostError)
     box.transport.lose.clear()
-    second = kept.measure((1,))
+    second = kept.measure((1, 2))
     assert second.failures == []
-    assert len(kept.rows) == 2
-    assert len(second.rows) == 2
-    assert len({row.sha256 for row in kept.rows}) == 2
+    assert len(kept.rows) == 4
+    assert len(second.rows) == 4
+    assert len({(row.sha256, row.threads) for row in kept.rows}) == 4
 
 
 def test_one_device_that_fails_does_not_stop_the_other(lone: Path, tmp_path: Path) -> None:

@@ -79,6 +79,25 @@ def test_the_json_document_keeps_its_promised_fields() -> None:
     assert (found["rows"][1]["median_ms"], found["rows"][1]["verdict"]) == (10.0, "stable")
 
 
+def test_turns_are_pairs_only_where_they_were_in_rotation() -> None:
+    """A machine that slows down by a third: of rows that had their turns in rotation the ratio is sharp."""
+    slower = [MS * (30 + turn) for turn in range(10)]
+    turns = {"samples_ns": slower, "turns": [1] * 10, "session": "s"}
+    pairs = [(twin(**turns, block=one), make_row(**turns, block=other)) for one, other in _BLOCKS]
+    found = [report(pair).comparisons[0] for pair in pairs]
+    assert [comparison.paired for comparison in found] == [True, False, False]
+    sharp, *wide = [comparison.interval for comparison in found]
+    assert sharp is not None
+    assert (sharp.low, sharp.high) == (1, 1)
+    for interval in wide:  # a session may have been interrupted for a day
+        assert interval is not None
+        assert interval.low < 0.9
+        assert interval.high > 1.1
+
+
+_BLOCKS = [("a", "a"), ("a", "b"), (None, None)]
+
+
 def test_no_rows_are_an_empty_document() -> None:
     assert document(report([])) == {
         "rows": [], "sweeps": [], "metrics": [], "not_compared": [], "overall": None

@@ -152,6 +152,7 @@ def test_the_nights_come_to_a_store_that_had_none(url: str) -> None:
     Store.at(url).append([row])
     with transaction(open_engine(parse_url(url)), url, writes=True) as connection:
         metadata.drop_all(connection, [nights, night_jobs, night_devices])
+        connection.execute(text("ALTER TABLE measurement DROP COLUMN block"))
         connection.execute(schema.update().values(version=4))
     store = Store.at(url)
     opened = open_night(store, "lab", None, "p", None, "host", datetime.now(UTC))
@@ -159,4 +160,4 @@ def test_the_nights_come_to_a_store_that_had_none(url: str) -> None:
     assert queue.add([JobSpec("rpi4", "native", "net", "bnn", "s", "e", 1, None, "net")]) == 1
     assert len(queue.claim("rpi4")) == 1
     assert store.read().rows == (row,)
-    assert versions(url) == [4, 5]
+    assert versions(url) == [4, 5, 6]

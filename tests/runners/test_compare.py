@@ -60,6 +60,26 @@ def test_false_alarms_are_rare_when_nothing_changed() -> None:
     assert words.count("same") >= 198
 
 
+def test_turns_that_resemble_their_neighbours_seldom_alarm() -> None:
+    """Nothing changed, and the machine wanders by 6 %: the test alone, which takes turns for independent, alarms in
+    8 % of cases."""
+    random = np.random.default_rng(5)
+
+    def wandering(count: int, correlation: float = 0.6) -> list[list[float]]:
+        state, found = random.normal(), []
+        for _ in range(count):
+            found.append([100 * (1 + 0.06 * state)])
+            state = correlation * state + (1 - correlation**2) ** 0.5 * random.normal()
+        return found
+
+    found = [compare(wandering(25), wandering(25)) for _ in range(200)]
+    alone = [one for one in found if one.p is not None and one.p < 0.002 and not 1 / 1.05 < one.ratio < 1.05]
+    assert len(alone) >= 10
+    assert sum(one.word != "same" for one in found) <= 8
+    covered = sum(one.interval.low <= 1 <= one.interval.high for one in found if one.interval)
+    assert covered / len(found) >= 0.92
+
+
 def test_identical_samples_are_the_same() -> None:
     assert mann_whitney([5.0] * 8, [5.0] * 8) == 1
     assert compare([[5.0]] * 8, [[5.0]] * 8).word == "same"
@@ -82,6 +102,14 @@ BASE = RunContext(governor="performance", abi="aarch64-linux-gnu", clock_mhz_dur
         (BASE.model_copy(update={"abi": "armv7l"}), ("other ABI (aarch64-linux-gnu, armv7l)",)),
         (BASE.model_copy(update={"affinity": "4-7"}), ("other cores (0-3, 4-7)",)),
         (BASE.model_copy(update={"clock_mhz_during": {0: 600.0}}), ("other clock (1500 MHz, 600 MHz)",)),
+        # It moved, which its verdict says; for some of the time it was the same.
+        (BASE.model_copy(update={"clock_mhz_during": {0: 600.0}, "clock_mhz_during_most": {0: 1500.0}}), ()),
+        (
+            BASE.model_copy(update={"clock_mhz_during": {0: 600.0}, "clock_mhz_during_most": {0: 900.0}}),
+            ("other clock (1500 MHz, 600–900 MHz)",),
+        ),
+        # What idles has no say.
+        (BASE.model_copy(update={"clock_mhz_during": None, "clock_mhz_after": {0: 600.0}}), ()),
         (BASE.model_copy(update={"clock_mhz_during": {0: 1490.0}}), ()),
     ],
 )

@@ -13,7 +13,14 @@ from bibench_deploy.errors import BibenchError, EngineError
 from bibench_deploy.runners import measure as module
 from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.measure import Failure, Job, Measurement, Statistic, Worker, measure, restore
-from bibench_deploy.runners.timing import NS_PER_SECOND, SETTLED_TURNS, TURNS, MeasureRule, StopRule
+from bibench_deploy.runners.timing import (
+    MOST_TURNS,
+    NS_PER_SECOND,
+    SETTLED_TURNS,
+    TURNS,
+    MeasureRule,
+    StopRule,
+)
 from bibench_deploy.runners.worker import describe, time_runs
 
 FP32, BNN = Job(Path("fp32.tflite"), 1), Job(Path("bnn.tflite"), 1)
@@ -46,6 +53,19 @@ class Fake:
         self.log.append(f"close {self.job.artefact.stem}")
 
 
+class Varying(Fake):
+    """A worker whose n-th turn is one run of the n-th length."""
+
+    def __init__(self, job: Job, log: list[str], lengths_ns: Sequence[int]) -> None:
+        super().__init__(job, log)
+        self.lengths_ns = lengths_ns
+
+    def turn(self, rule: StopRule) -> list[int]:
+        self.log.append(self.job.artefact.stem)
+        self.turns += 1
+        return [self.lengths_ns[self.turns - 1]]
+
+
 def run(jobs: Sequence[Job], rule: MeasureRule, log: list[str], failing: Job | None = None) -> list[object]:
     return list(measure(jobs, rule, open_worker=lambda job: Fake(job, log, fails=job == failing)))
 
@@ -71,6 +91,50 @@ def test_turns_before_the_first_sample_are_warm_up() -> None:
     assert result.warmup_runs == 3 + 2 * SETTLED_TURNS
     assert result.turns_ns == ((quick, quick),) * TURNS
     assert result.context.governor == f"after {SETTLED_TURNS + TURNS} turns"
+
+
+def test_the_turns_of_a_pair_are_of_the_same_rounds() -> None:
+    """One is warm and precise at once, the other neither: every turn of the one has its turn of the other."""
+    log: list[str] = []
+    steady, uneasy = [100] * 99, [300, 250, 200, 160, 130, *[100, 104] * 8, *[100] * 99]
+
+    def opener(job: Job) -> Fake:
+        return Varying(job, log, steady if job == FP32 else uneasy)
+
+    first, second = measure([FP32, BNN], MeasureRule(0, 1, max_seconds=3600), open_worker=opener)
+    assert isinstance(first, Measurement)
+    assert isinstance(second, Measurement)
+    assert first.block == second.block
+    assert len(first.turns_ns) == len(second.turns_ns) > TURNS
+    timed = 2 * len(first.turns_ns)
+    turns = [entry for entry in log if not entry.startswith("close")]
+    assert turns[-timed:] == ["fp32", "bnn"] * (timed // 2)
+    # Who is warm has no turn until the other is warm, too.
+    assert turns[:-timed].count("fp32") == SETTLED_TURNS
+    assert second.warmup_runs > first.warmup_runs
+
+
+def test_who_has_used_up_the_time_ends_before_the_others() -> None:
+    slow = [NS_PER_SECOND] * 99
+
+    def opener(job: Job) -> Fake:
+        return Varying(job, [], slow if job == FP32 else [100, 130] * 99)
+
+    rule = MeasureRule(0, 1, max_seconds=float(TURNS))
+    first, second = measure([FP32, BNN], rule, open_worker=opener)
+    assert isinstance(first, Measurement)
+    assert isinstance(second, Measurement)
+    assert (first.job, len(first.turns_ns), len(second.turns_ns)) == (FP32, TURNS, MOST_TURNS)
+
+
+def test_numbers_of_threads_take_turns_and_are_blocks_of_their_own() -> None:
+    log: list[str] = []
+    jobs = [Job(Path("bnn1.tflite"), 1), Job(Path("bnn2.tflite"), 2)]
+    first, second = run(jobs, rule(), log)
+    assert log[:4] == ["bnn1", "bnn2"] * 2
+    assert isinstance(first, Measurement)
+    assert isinstance(second, Measurement)
+    assert first.block != second.block
 
 
 def test_every_worker_is_closed() -> None:
