@@ -34,12 +34,12 @@ def test_no_midr_stands_for_two_cores() -> None:
 
 
 # EOR, CNT and ADD of 128 bits: 128 multiply-accumulates in three operations. By hand, at the boards' clocks: one
-# operation a cycle (A53) 42.7, two (A72, A76) 85.3, four (Firestorm) 170.7.
+# operation a cycle (A53) 42.7, 1.5 (A72) 64, two (A76) 85.3, four (Firestorm) 170.7.
 @pytest.mark.parametrize(
     ("core", "mhz", "gmacs"),
     [
         ("Cortex-A53", 1400, 59.73),
-        ("Cortex-A72", 1500, 128.0),
+        ("Cortex-A72", 1500, 96.0),
         ("Cortex-A76", 2400, 204.8),
         ("Firestorm", 3200, 546.1),
         ("Cortex-A510", 1800, None),
