@@ -1,7 +1,4 @@
-"""Whether a host is the one that it was: known_hosts files, read and judged as ssh does.
-
-Host certificates (``@cert-authority``) are not understood: such a host is unknown.
-"""
+"""Whether a host is the one that it was: known_hosts files, read and judged as ssh does."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ import binascii
 import fnmatch
 import hashlib
 import os
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +16,8 @@ from hmac import HMAC, compare_digest
 from pathlib import Path
 
 from bibench_deploy.errors import HostKeyError
+
+from .certificates import Certificate, host_flaw
 
 SSH_PORT = 22
 
@@ -39,6 +40,7 @@ class KnownKey:
         kind: key type, as in "ssh-ed25519".
         blob: the public key.
         revoked: marked ``@revoked``.
+        authority: marked ``@cert-authority``: its key signs those of hosts.
         where: "FILE:LINE".
     """
 
@@ -46,6 +48,7 @@ class KnownKey:
     kind: str
     blob: bytes
     revoked: bool
+    authority: bool
     where: str
 
     def is_for(self, name: str) -> bool:
@@ -71,29 +74,55 @@ def parse_known_hosts(text: str, file: str) -> list[KnownKey]:
         if not words or words[0].startswith("#"):
             continue
         marker = words.pop(0) if words[0].startswith("@") else ""
-        if marker not in ("", "@revoked") or len(words) < 3:
+        if marker not in ("", "@revoked", "@cert-authority") or len(words) < 3:
             continue
         try:
             blob = base64.b64decode(words[2], validate=True)
         except binascii.Error:
             continue
-        found.append(KnownKey(words[0], words[1], blob, marker == "@revoked", f"{file}:{number}"))
+        where = f"{file}:{number}"
+        revoked, authority = marker == "@revoked", marker == "@cert-authority"
+        found.append(KnownKey(words[0], words[1], blob, revoked, authority, where))
     return found
 
 
-def trust(known: Sequence[KnownKey], name: str, kind: str, blob: bytes) -> Trust:
+def trust(known: Sequence[KnownKey], name: str, blob: bytes) -> Trust:
     """What known_hosts lines say of the key that a host shows. Pure.
+
+    A key that is known of the host without its port is trusted on every port that no line names, as ssh does.
 
     Args:
         name: as ``known_name`` gives it.
-        kind, blob: of the shown key.
+        blob: of the shown key.
     """
     if any(key.revoked and key.blob == blob and key.is_for(name) for key in known):
         return Trust.REVOKED
-    mine = [key for key in known if not key.revoked and key.is_for(name)]
+    mine = [key for key in known if not key.revoked and not key.authority and key.is_for(name)]
     if any(key.blob == blob for key in mine):
         return Trust.TRUSTED
-    return Trust.CHANGED if mine else Trust.UNKNOWN
+    if mine:
+        return Trust.CHANGED
+    host = _without_port(name)
+    elsewhere = trust(known, host, blob) if host != name else Trust.UNKNOWN
+    return Trust.UNKNOWN if elsewhere is Trust.CHANGED else elsewhere
+
+
+def certificate_flaw(
+    known: Sequence[KnownKey], name: str, certificate: Certificate, now: float
+) -> str | None:
+    """Why a certificate does not prove who a host is, by known_hosts lines; None if it does. Pure.
+
+    Args:
+        name: as ``known_name`` gives it.
+        now: seconds since 1970.
+    """
+    host = _without_port(name)
+    signer = [key for key in known if key.blob == certificate.authority]
+    if any(key.revoked and (key.is_for(name) or key.is_for(host)) for key in signer):
+        return "its authority is revoked"
+    if not any(key.authority and (key.is_for(name) or key.is_for(host)) for key in signer):
+        return f"its authority {fingerprint(certificate.authority)} is not that of known_hosts"
+    return host_flaw(certificate, host, now)
 
 
 def fingerprint(blob: bytes) -> str:
@@ -123,20 +152,42 @@ class HostKeys:
         Raises:
             HostKeyError: a file can't be read.
         """
-        return [key.kind for key in self._known() if not key.revoked and key.is_for(self._name)]
+        return [key.kind for key in self._mine() if not key.revoked and not key.authority]
 
-    def check(self, kind: str, blob: bytes) -> None:
+    def has_authority(self) -> bool:
+        """Whether somebody is known who signs the host's keys: it should show a certificate.
+
+        Raises:
+            HostKeyError: a file can't be read.
+        """
+        return any(key.authority for key in self._mine())
+
+    def check(self, kind: str, blob: bytes, certificate: Certificate | None = None) -> None:
         """Trust the key that the host shows, or raise.
+
+        Args:
+            certificate: that it shows with the key. It decides where an authority is known; otherwise the key.
 
         Raises:
             HostKeyError: unknown, changed or revoked, or a file can't be read or written.
         """
         known = self._known()
-        verdict = trust(known, self._name, kind, blob)
+        verdict = trust(known, self._name, blob)
+        flaw = None
+        if certificate is not None and verdict is not Trust.REVOKED and self.has_authority():
+            flaw = certificate_flaw(known, self._name, certificate, time.time())
+            if flaw is None:
+                return
         if verdict is Trust.TRUSTED:
             return
         shown = f"{kind} {fingerprint(blob)}"
         if verdict is Trust.UNKNOWN:
+            if flaw is not None:
+                raise self._error(
+                    f"the certificate of the host key of {self._name} does not count: {flaw}",
+                    "look at it on the device (`ssh-keygen -Lf` on its /etc/ssh/ssh_host_*-cert.pub), and at the "
+                    "clocks of both; let the authority sign the key anew",
+                )
             if not self._accept_new:
                 raise self._error(
                     f"the host key of {self._name} is unknown: {shown}",
@@ -145,8 +196,10 @@ class HostKeys:
                 )
             self._store(kind, blob)
             return
-        lines = ", ".join(key.where for key in known if key.is_for(self._name))
-        if verdict is Trust.REVOKED:
+        revoked = verdict is Trust.REVOKED
+        mine = [key for key in self._mine() if not key.authority and key.revoked == revoked]
+        lines = ", ".join(key.where for key in mine if not revoked or key.blob == blob)
+        if revoked:
             raise self._error(
                 f"the host key of {self._name} is revoked: {shown} ({lines})", "find out why it was revoked"
             )
@@ -156,6 +209,10 @@ class HostKeys:
             "someone may be between you and the device, or it was set up anew; only if you are sure of that: "
             f"ssh-keygen -R '{self._name}' -f '{file}'",
         )
+
+    def _mine(self) -> list[KnownKey]:
+        host = _without_port(self._name)
+        return [key for key in self._known() if key.is_for(self._name) or key.is_for(host)]
 
     def _known(self) -> list[KnownKey]:
         found: list[KnownKey] = []
@@ -195,6 +252,11 @@ class HostKeys:
 
     def _error(self, message: str, remedy: str) -> HostKeyError:
         return HostKeyError(message, device=self._device, step="connecting", remedy=remedy)
+
+
+def _without_port(name: str) -> str:
+    match = re.fullmatch(r"\[(.+)\]:\d+", name)
+    return match[1] if match else name
 
 
 def _is_hash_of(hashed: str, name: str) -> bool:

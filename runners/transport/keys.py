@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from paramiko.pkey import UnknownKeyType
 
 from bibench_deploy.errors import AuthenticationError, ConnectionLostError
 
+from .certificates import Certificate, read_certificate_file, user_flaw
 from .route import Hop
 
 _STEP = "logging in"
@@ -33,6 +35,7 @@ class Keys:
         self._device = device
         self._tried: list[str] = []
         self._unusable: list[str] = []
+        self._flawed = False  # a certificate counts nowhere
 
     def authenticate(self, transport: Any) -> None:
         """Log in.
@@ -62,23 +65,27 @@ class Keys:
     def _keys(self, agent: AgentSSH | None) -> Iterator[tuple[str, Any]]:
         """The keys to be tried, each once: those that the user named, the agent's, those in their usual places."""
         held = {key.blob: key for key in agent.get_keys()} if agent is not None else {}
+        certificates = list(self._certificates())
         done: set[bytes] = set()
         for path in self._hop.keys:
             public = _public(path)
             if public in held:
                 done.add(public)
-                yield f"{path} (agent)", held[public]
+                yield from _certified(f"{path} (agent)", held[public], public, certificates)
             else:
-                yield from self._file(path, done, wanted=True)
+                yield from self._file(path, done, certificates, wanted=True)
         if self._hop.agent_keys:
             for public, key in held.items():
                 if public not in done:
                     done.add(public)
-                    yield f"agent: {getattr(key, 'comment', '') or key.get_name()}", key
+                    name = f"agent: {getattr(key, 'comment', '') or key.get_name()}"
+                    yield from _certified(name, key, public, certificates)
         for path in self._hop.default_keys:
-            yield from self._file(path, done, wanted=False)
+            yield from self._file(path, done, certificates, wanted=False)
 
-    def _file(self, path: Path, done: set[bytes], *, wanted: bool) -> Iterator[tuple[str, Any]]:
+    def _file(
+        self, path: Path, done: set[bytes], certificates: list[tuple[str, Certificate]], *, wanted: bool
+    ) -> Iterator[tuple[str, Any]]:
         """The key of a file, with each of its certificates and without."""
         try:
             key = paramiko.PKey.from_path(path)
@@ -96,18 +103,29 @@ class Keys:
         except (OSError, ValueError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm) as error:
             self._unusable.append(f"{path}: not a usable key ({error})")
             return
-        if key.asbytes() in done and key.public_blob is None:
+        if key.asbytes() in done:
             return
         done.add(key.asbytes())
-        if key.public_blob is not None:
-            yield f"{path}-cert.pub", key
-        for certificate in self._hop.certificates:
-            with contextlib.suppress(ValueError, OSError):  # of another key, or gone: as ssh, go on without
-                certified = paramiko.PKey.from_path(path)
-                certified.load_certificate(str(certificate))
-                yield str(certificate), certified
-        key.public_blob = None
-        yield str(path), key
+        yield from _certified(str(path), key, key.asbytes(), certificates)
+
+    def _certificates(self) -> Iterator[tuple[str, Certificate]]:
+        """Those that the user named, then those beside his keys; one that counts nowhere is not tried."""
+        beside = [Path(f"{path}-cert.pub") for path in (*self._hop.keys, *self._hop.default_keys)]
+        for path in dict.fromkeys((*self._hop.certificates, *beside)):
+            try:
+                certificate = read_certificate_file(path)
+                flaw = user_flaw(certificate, time.time())
+            except FileNotFoundError:
+                if path in self._hop.certificates:
+                    self._unusable.append(f"{path}: no such file")
+                continue
+            except (OSError, ValueError) as error:
+                flaw = f"not a usable certificate ({error})"
+            if flaw is None:
+                yield str(path), certificate
+            else:
+                self._unusable.append(f"{path}: {flaw}")
+                self._flawed = True
 
     def _answered(self, further: list[str]) -> None:
         if further:
@@ -144,8 +162,21 @@ class Keys:
             f"{who} {what}{tried}{unusable}",
             device=self._device,
             step=_STEP,
-            remedy=f"add a key to the account: ssh-copy-id {port}{who} (passwords are never used)",
+            remedy=("have the certificate signed anew, or " if self._flawed else "")
+            + f"add a key to the account: ssh-copy-id {port}{who} (passwords are never used)",
         )
+
+
+def _certified(
+    name: str, key: Any, public: bytes, certificates: list[tuple[str, Certificate]]
+) -> Iterator[tuple[str, Any]]:
+    """A key with each of its certificates, then without, as ssh does."""
+    for path, certificate in certificates:
+        if certificate.key == public:
+            key.public_blob = paramiko.PublicBlob(certificate.kind, certificate.blob)
+            yield f"{name} with {path}", key
+    key.public_blob = None
+    yield name, key
 
 
 def _public(path: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import shlex
 import socket
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any
 import fabric
 import paramiko
 
+from .certificates import SUFFIX, read_certificate
 from .channel import within
 from .faults import CONNECTING, connecting_error
 from .host_keys import HostKeys
@@ -71,7 +74,37 @@ class _Policy:
         self._host_keys = host_keys
 
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        self._host_keys.check(key.get_name(), key.asbytes())
+        certificate = None
+        if key.public_blob is not None:
+            text = f"{key.public_blob.key_type} {base64.b64encode(key.public_blob.key_blob).decode()}"
+            with contextlib.suppress(ValueError):  # of an unknown form: the key alone has to do, as for ssh
+                certificate = read_certificate(text)
+        self._host_keys.check(key.get_name(), key.asbytes(), certificate)
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc]
+    """Asks the host for a key, or a certificate, of a type by which it is known."""
+
+    def __init__(self, sock: Any, host_keys: HostKeys, **options: Any) -> None:
+        known = host_keys.kinds()
+        self._known = {
+            name
+            for kind in known
+            for name in (("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,))
+        }
+        self._certified = host_keys.has_authority()
+        super().__init__(sock, **options)
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """Types of host keys, the most wanted first; paramiko offers them in this order."""
+
+        def rank(name: str) -> int:
+            if name.endswith(SUFFIX):
+                return 0 if self._certified else 3
+            return 1 if name in self._known else 2
+
+        return tuple(sorted(super().preferred_keys, key=rank))
 
 
 def prepare(hop: Hop, options: SshOptions, device: str) -> fabric.Connection:
@@ -80,10 +113,8 @@ def prepare(hop: Hop, options: SshOptions, device: str) -> fabric.Connection:
         hop.known_hosts, hop.known_name, accept_new=options.accept_new_host_key, device=device
     )
 
-    def transport(sock: Any, **options: Any) -> Any:
-        made = paramiko.Transport(sock, **options)
-        _prefer(made.get_security_options(), host_keys.kinds())
-        return made
+    def transport(sock: Any, **options: Any) -> paramiko.Transport:
+        return _Transport(sock, host_keys, **options)
 
     gateway: Any = False
     if hop.jump is not None:
@@ -110,16 +141,6 @@ def prepare(hop: Hop, options: SshOptions, device: str) -> fabric.Connection:
     )
     connection.client.set_missing_host_key_policy(_Policy(host_keys))
     return connection
-
-
-def _prefer(security: Any, kinds: list[str]) -> None:
-    """Ask the host for a key of a type that is known of it."""
-    known = {
-        name
-        for kind in kinds
-        for name in (("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,))
-    }
-    security.key_types = sorted(security.key_types, key=lambda name: name not in known)
 
 
 def _watch(sock: Any) -> None:

@@ -160,13 +160,27 @@ def _hashed(name: str) -> str:
     ],
 )
 def test_known_hosts(lines: str, verdict: Trust) -> None:
-    assert trust(parse_known_hosts(lines, "file"), known_name("host", 22), "ssh-ed25519", KEY) is verdict
+    assert trust(parse_known_hosts(lines, "file"), known_name("host", 22), KEY) is verdict
 
 
 def test_a_port_belongs_to_the_name() -> None:
     known = parse_known_hosts(_line("[10.0.0.1]:2222", KEY), "file")
-    assert trust(known, known_name("10.0.0.1", 2222), "ssh-ed25519", KEY) is Trust.TRUSTED
-    assert trust(known, known_name("10.0.0.1", 22), "ssh-ed25519", KEY) is Trust.UNKNOWN
+    assert trust(known, known_name("10.0.0.1", 2222), KEY) is Trust.TRUSTED
+    assert trust(known, known_name("10.0.0.1", 22), KEY) is Trust.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        (_line("10.0.0.1", KEY), Trust.TRUSTED),
+        (_line("10.0.0.1", KEY) + _line("[10.0.0.1]:2222", OTHER), Trust.CHANGED),
+        (_line("10.0.0.1", OTHER), Trust.UNKNOWN),
+        (_line("10.0.0.1", KEY) + _line("10.0.0.1", KEY, "@revoked "), Trust.REVOKED),
+    ],
+)
+def test_a_name_without_a_port_counts_where_no_line_has_the_port(lines: str, verdict: Trust) -> None:
+    known = parse_known_hosts(lines, "file")
+    assert trust(known, known_name("10.0.0.1", 2222), KEY) is verdict
 
 
 def test_a_new_key_is_added_behind_what_is_there(tmp_path: Path) -> None:

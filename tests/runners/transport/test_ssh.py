@@ -133,6 +133,130 @@ def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         process.wait()
 
 
+# --- certificates ---------------------------------------------------------------------------------------
+
+
+def _sign(authority: Path, key: Path, *options: str) -> Path:
+    """``ssh-keygen -s``; the certificate's file."""
+    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "lab", *options, key], check=True)
+    return key.with_name(f"{key.stem if key.suffix == '.pub' else key.name}-cert.pub")
+
+
+def _serve(host: SimulatedDevice, *lines: str) -> None:
+    """Start the host's server anew, with further lines of configuration."""
+    host.power_off()
+    with (host.folder / "etc/ssh/sshd_config").open("a") as config:
+        config.writelines(f"{line}\n" for line in lines)
+    host.power_on()
+
+
+def _trusts_authority(host: SimulatedDevice, authority: Path) -> None:
+    """The host knows no key any more, only who signs them."""
+    (host.folder / "etc/ssh/authorized_keys").write_text("")
+    (host.folder / "etc/ssh/authority").write_bytes(authority.with_name(f"{authority.name}.pub").read_bytes())
+    _serve(host, "TrustedUserCAKeys /etc/ssh/authority")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_a_certificate_lets_in(lab: Lab, linux_host: SimulatedDevice, tmp_path: Path, kind: str) -> None:
+    authority, key = _new_key(tmp_path / "authority", kind), _new_key(tmp_path / "mine", kind)
+    _trusts_authority(linux_host, authority)
+    with pytest.raises(AuthenticationError, match="refused every key"):
+        _open(_device(lab, key=key))
+    _sign(authority, key, "-n", linux_host.user)
+    _open(_device(lab, key=key)).close()
+
+
+def test_a_certificate_of_a_key_that_the_agent_holds(
+    lab: Lab, linux_host: SimulatedDevice, tmp_path: Path, agent: None
+) -> None:
+    authority, key = _new_key(tmp_path / "authority"), _new_key(tmp_path / "mine")
+    _trusts_authority(linux_host, authority)
+    subprocess.run(["ssh-add", "-q", key], check=True)
+    certificate = _sign(authority, key, "-n", linux_host.user)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True)
+    _open(_device(lab, key=key)).close()
+    # Elsewhere, and named in the configuration.
+    certificate.rename(tmp_path / "another-name")
+    (tmp_path / "config").write_text(f"CertificateFile {tmp_path}/another-name\n")
+    _open(_device(lab, key=None), config=tmp_path / "config").close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-n", "pi", "-V", "20200101:20200102"], r"mine-cert\.pub: it expired at 2020-01-02"),
+        (["-n", "pi", "-V", "20990101:forever"], r"mine-cert\.pub: it counts from 2099-01-01"),
+        (["-n", "pi", "-h"], r"mine-cert\.pub: it is a host's, not a user's"),
+        (["-n", "somebody"], r"tried: \S+mine with \S+mine-cert\.pub, "),
+    ],
+)
+def test_a_certificate_that_lets_nobody_in(
+    lab: Lab, linux_host: SimulatedDevice, tmp_path: Path, options: list[str], message: str
+) -> None:
+    authority, key = _new_key(tmp_path / "authority"), _new_key(tmp_path / "mine")
+    _trusts_authority(linux_host, authority)
+    _sign(authority, key, *options)
+    with pytest.raises(AuthenticationError, match=message) as caught:
+        _open(_device(lab, key=key))
+    assert ("signed anew" in str(caught.value)) is (options[1] == "pi")
+
+
+@pytest.mark.parametrize(
+    ("options", "judged"),
+    [
+        (
+            ["-n", "{host}"],
+            {
+                "@cert-authority * {authority}": None,
+                "@cert-authority {host} {authority}": None,
+                "@cert-authority [{host}]:{port} {authority}": None,
+                "@cert-authority elsewhere {authority}": "is unknown",
+                "@cert-authority * {other}": "its authority SHA256:.* is not that of known_hosts",
+                "@cert-authority * {authority}\n@revoked * {authority}": "its authority is revoked",
+                "@cert-authority * {authority}\n@revoked * {key}": "is revoked",
+            },
+        ),
+        (
+            ["-n", "127.*"],  # no pattern
+            {
+                "@cert-authority * {authority}": r"it is for 127\.\*, not for 127",
+                "@cert-authority * {authority}\n{host} {key}": None,  # the key itself is known
+            },
+        ),
+        ([], {"@cert-authority * {authority}": None}),
+        (["-V", "20200101:20200102"], {"@cert-authority * {authority}": "it expired at 2020-01-02"}),
+    ],
+    ids=["named", "another name", "any name", "expired"],
+)
+def test_a_host_that_shows_a_certificate(
+    lab: Lab,
+    linux_host: SimulatedDevice,
+    tmp_path: Path,
+    options: list[str],
+    judged: dict[str, str | None],
+) -> None:
+    """OpenSSH's own client judges the same."""
+    authority, other = _new_key(tmp_path / "authority"), _new_key(tmp_path / "other")
+    key = linux_host.folder / "etc/ssh/host_key.pub"
+    values = {
+        "host": linux_host.address,
+        "port": linux_host.port,
+        "key": key.read_text().strip(),
+        **{file.name: file.with_suffix(".pub").read_text().strip() for file in (authority, other)},
+    }
+    _sign(authority, key, "-h", *(option.format(**values) for option in options))
+    _serve(linux_host, "HostCertificate /etc/ssh/host_key-cert.pub")
+    for line, message in judged.items():
+        lab.known_hosts.write_text(line.format(**values) + "\n")
+        if message is None:
+            _open(_device(lab)).close()
+        else:
+            with pytest.raises(HostKeyError, match=message):
+                _open(_device(lab))
+        assert lab.ssh("linux", "true").returncode == (0 if message is None else 255), line
+
+
 # --- the way --------------------------------------------------------------------------------------------
 
 
@@ -221,6 +345,6 @@ def _assert_idle(host: SimulatedDevice) -> None:
         time.sleep(0.05)
 
 
-def _new_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+def _new_key(path: Path, kind: str = "ed25519") -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-b", "2048", "-N", "", "-f", path], check=True)
     return path
