@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import AllowOption, JsonOption
 
 if TYPE_CHECKING:
     from bibench_deploy.converters.deployability import Assessment, Change, Note, Reason
@@ -30,15 +31,8 @@ def check(
         list[str] | None,
         typer.Option("--engine", "-e", help="Judge this engine only (repeatable). Default: all."),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow",
-            metavar="KEY=VALUE",
-            help="Allow a change of function: padding=-1|0|+1, sign-zero=+1|-1 (repeatable).",
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    allow: AllowOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Which engines can execute a model and compute the same function, and if not, why and what to do.
 

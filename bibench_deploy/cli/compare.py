@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.store_options import Chosen, JsonOption, choosing, rows_of
+from bibench_deploy.cli.options import JsonOption
+from bibench_deploy.cli.store_options import Chosen, choosing, rows_of
 from bibench_deploy.errors import InputError, RefusedError
 
 if TYPE_CHECKING:

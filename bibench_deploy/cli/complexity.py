@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from bibench_deploy.complexity import Complexity, LayerCost
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def complexity(
     model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False, readable=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Count parameters and multiply-accumulates; compression and speedup by BiBench's Eq. 7 and 8.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.options import AllowOption, JsonOption
 
 if TYPE_CHECKING:
     from bibench_deploy.artefacts import Artefact
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 _LATER = ("planned", "no-conversion-yet")
 
 
+@targets.dealing_with_devices
 def convert(
+    manner: targets.Manner,
     model: Annotated[
         Path,
         typer.Argument(
@@ -47,14 +50,7 @@ def convert(
             "--data", metavar="X.npz", help="Verify on real inputs too (and labels, for the accuracy)."
         ),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow",
-            metavar="KEY=VALUE",
-            help="Allow a change of function: padding=-1|0|+1, sign-zero=+1|-1.",
-        ),
-    ] = None,
+    allow: AllowOption = None,
     twin: Annotated[bool, typer.Option("--twin/--no-twin", help="Emit the fp32 twin, the baseline.")] = True,
     save_graph: Annotated[
         bool, typer.Option("--save-graph", help="Write the fused binary graph as ONNX too.")
@@ -67,12 +63,7 @@ def convert(
     ] = None,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
-    accept_new_host_key: targets.AcceptOption = False,
-    no_wait: targets.NoWaitOption = False,
-    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
-    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
-    retries: targets.RetriesOption = targets.RETRIES,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Convert a model, prove that the artefacts compute what it computes, and say why an engine can't take it.
 
@@ -109,7 +100,6 @@ def convert(
         _print(result)
     document = conversion.as_json(result)
     if device is not None and result.artefacts:
-        manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
         paths = [artefact.path for artefact in result.artefacts]
         document["verified_on"] = on_device.verify_on(device, paths, manner, profiles or [])
         if not json:

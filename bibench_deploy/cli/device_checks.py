@@ -10,12 +10,12 @@ import typer
 
 from bibench_deploy.cli import console
 from bibench_deploy.cli.device_options import (
-    JsonOption,
     NamesArgument,
     chosen_devices,
     missing_files,
     open_device,
 )
+from bibench_deploy.cli.options import JsonOption
 from bibench_deploy.cli.targets import AcceptOption, InventoryOption, ProfilesOption, TagOption
 from bibench_deploy.errors import DeviceError
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.device_options import JsonOption, NamesArgument, chosen_devices, open_device
+from bibench_deploy.cli.device_options import NamesArgument, chosen_devices, open_device
+from bibench_deploy.cli.options import JsonOption
 from bibench_deploy.cli.targets import AcceptOption, InventoryOption, NoWaitOption, ProfilesOption, TagOption
 
 if TYPE_CHECKING:

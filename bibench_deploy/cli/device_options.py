@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bibench_deploy.runners.transport.base import Transport
     from bibench_deploy.runners.transport.retry import Retry
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Devices; 'local' is this machine.")
 ]

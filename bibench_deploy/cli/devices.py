@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bibench_deploy.cli import console, device_checks, device_clean
-from bibench_deploy.cli.device_options import JsonOption, missing_files
+from bibench_deploy.cli.device_options import missing_files
+from bibench_deploy.cli.options import JsonOption
 from bibench_deploy.cli.targets import InventoryOption, LabOption, ProfilesOption, TagOption
 from bibench_deploy.errors import InputError
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from bibench_deploy.converters.capabilities import Capabilities
@@ -20,7 +21,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Every engine, its versions here, and its programs for devices: native's are built, others registered."""
     from bibench_deploy.runners.registry import Registry
@@ -40,7 +41,7 @@ def build(
         list[str] | None,
         typer.Option("--target", "-t", help="See 'engines list' (repeatable). Default: this machine."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Build bibench-run, the native engine's program; what was built before is taken from the cache.
 
@@ -86,7 +87,7 @@ def add(
             "--target", "-t", metavar="TARGET", help="What it is built for. Default: what the file says."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Register an engine's program for devices of one kind. It is copied, and pushed to devices by 'profile'.
 
@@ -111,7 +112,7 @@ def remove(
         str | None,
         typer.Option("--target", "-t", metavar="TARGET", help="Those for this target alone. Default: all."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Forget an engine's registered programs."""
     from bibench_deploy.runners.registry import Registry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False, readable=False)],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show which layers of a model are binary, and why the others are not."""
     from rich.markup import escape

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.options import JsonOption, PlanArgument, PlansStoreOption
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 #: What CI systems call the commit that they test.
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA")
-#: A device is tried again by the night itself, after a pause: a step need not be tried for long.
-RETRIES = 1
 
 
+@targets.dealing_with_devices_at_night
 def nightly(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, as lab.toml.", show_default=False)],
+    manner: targets.Manner,
+    plan: PlanArgument,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,10 +62,7 @@ def nightly(
             help="Judge against: last (the nights before, the default), night:NAME or commit:SHA.",
         ),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", metavar="URL", help="The store of results, instead of the plan's."),
-    ] = None,
+    store: PlansStoreOption = None,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, as CI systems read it.")
     ] = None,
@@ -74,7 +72,7 @@ def nightly(
             "--summary", metavar="FILE", help="Write Markdown; appended where it is $GITHUB_STEP_SUMMARY."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
     lab: targets.LabOption = None,
@@ -82,10 +80,6 @@ def nightly(
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="Convert on a Dask cluster, as tcp://HOST:8786."),
     ] = None,
-    accept_new_host_key: targets.AcceptOption = False,
-    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
-    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
-    retries: targets.RetriesOption = RETRIES,
 ) -> None:
     """Measure a lab's plan, judge it against the nights before, and tell what got worse.
 
@@ -119,9 +113,6 @@ def nightly(
     from bibench_deploy.nightly.run import Choices, Means, run
     from bibench_deploy.runners.device.place import engines
 
-    manner = targets.Manner(
-        accept_new_host_key, timeout_s=timeout, connect_timeout_s=connect_timeout, retries=retries
-    )
     choices = Choices(night, commit or _commit(plan.parent), baseline)
     with _ended_by_signals(), board(prepared.plan.name) as watch:
         on_devices = engines(console.warn)

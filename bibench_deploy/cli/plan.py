@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.options import JsonOption, PlanArgument, PlansStoreOption
 
 if TYPE_CHECKING:
     from bibench_deploy.nightly.foresight import Checked
@@ -22,18 +23,12 @@ def plan() -> None:
 
 @app.command()
 def check(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="PLAN", help="The plan, as lab.toml.", show_default=False, readable=False),
-    ],
+    file: PlanArgument,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
     lab: targets.LabOption = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", metavar="URL", help="The store of results, instead of the plan's."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: PlansStoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show what a plan means: its jobs, how long they will take, what has to be converted first.
 

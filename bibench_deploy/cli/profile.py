@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.options import JsonOption, WorkspaceOption
 from bibench_deploy.cli.profile_report import give_up, show
 from bibench_deploy.errors import InputError
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 BUSY = 0.5
 
 
+@targets.dealing_with_devices
 def profile(
+    manner: targets.Manner,
     artefacts: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[ARTEFACT]...", help="What to measure; all of the workspace by default."),
@@ -52,14 +55,7 @@ def profile(
             "--cpus", metavar="CORES", help="Pin engines to cores: big, little, all, or numbers like 0-3."
         ),
     ] = None,
-    workspace: Annotated[
-        Path | None,
-        typer.Option(
-            "--workspace",
-            metavar="DIR",
-            help="Holds the artefacts and the results. Default: $BIBENCH_WORKSPACE or bibench-workspace.",
-        ),
-    ] = None,
+    workspace: WorkspaceOption = None,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
     lab: targets.LabOption = None,
@@ -94,12 +90,7 @@ def profile(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure all again, also what an interrupted run has measured.")
     ] = False,
-    accept_new_host_key: targets.AcceptOption = False,
-    no_wait: targets.NoWaitOption = False,
-    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
-    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
-    retries: targets.RetriesOption = targets.RETRIES,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure artefacts: latency, size and, against the full-precision twin, BiBench's hardware metric.
 
@@ -118,7 +109,7 @@ def profile(
     from bibench_deploy.runners.threads import parse_threads
     from bibench_deploy.runners.workspace import read_artefact, read_workspace, workspace_folder
 
-    source = provider(lab, inventory, load_profiles(profiles or []), wait=not no_wait)
+    source = provider(lab, inventory, load_profiles(profiles or []), wait=manner.wait)
     devices, remote = targets.choose(
         device or ([] if tag else [targets.LOCAL]), tag or [], inventory, profiles or [], source
     )
@@ -129,7 +120,7 @@ def profile(
     store = choose_store(None, folder)
     asked = check_request(cpus) if cpus is not None else None
     bound = parse_bound(cool_down) if cool_down is not None else None
-    manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries, asked)
+    manner = replace(manner, cpus=asked)
     here = _timed_here(chosen, named=bool(artefacts))
     measured_on = _targets(devices, remote, source, counts, manner, bool(artefacts), here)
     if bound is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.store_options import JsonOption, StoreOption, WorkspaceOption, store_of
+from bibench_deploy.cli.options import JsonOption, WorkspaceOption
+from bibench_deploy.cli.store_options import StoreOption, store_of
 from bibench_deploy.errors import InputError, NotDeployableError
 
 if TYPE_CHECKING:

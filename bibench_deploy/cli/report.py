@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.store_options import Chosen, JsonOption, choosing
+from bibench_deploy.cli.options import JsonOption
+from bibench_deploy.cli.store_options import Chosen, choosing
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption, WorkspaceOption
 from bibench_deploy.cli.store_options import (
     Chosen,
-    JsonOption,
     StoreOption,
-    WorkspaceOption,
     choosing,
     rows_of,
     store_of,

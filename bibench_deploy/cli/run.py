@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bibench_deploy.cli import console, targets
+from bibench_deploy.cli.options import JsonOption
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ FREE_BATCH = 32
 SENT_AT_ONCE = 32 << 20
 
 
+@targets.dealing_with_devices
 def run(
+    manner: targets.Manner,
     artefact: Annotated[
         Path, typer.Argument(metavar="ARTEFACT", help="An artefact of any engine, or an ONNX model.")
     ],
@@ -45,12 +48,7 @@ def run(
     ] = targets.LOCAL,
     inventory: targets.InventoryOption = None,
     profiles: targets.ProfilesOption = None,
-    accept_new_host_key: targets.AcceptOption = False,
-    no_wait: targets.NoWaitOption = False,
-    timeout: targets.TimeoutOption = targets.TIMEOUT_S,
-    connect_timeout: targets.ConnectTimeoutOption = targets.CONNECT_TIMEOUT_S,
-    retries: targets.RetriesOption = targets.RETRIES,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Execute an artefact and write its outputs, so that you can look for yourself.
 
@@ -63,7 +61,6 @@ def run(
     if remote is None:
         done = _here(artefact, inputs, threads)
     else:
-        manner = targets.Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
         done = _there(remote, artefact, inputs, threads, manner, profiles or [])
     write_npz(output, done.results)
     _show(done, artefact, output, threads, device, as_json)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import WorkspaceOption, sharing
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row, Selection, Store
@@ -24,10 +22,6 @@ StoreOption = Annotated[
         help="Where the rows are: a file, or the URL of a database as SQLAlchemy takes it. "
         "Default: $BIBENCH_STORE or results.sqlite in the workspace.",
     ),
-]
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option("--workspace", metavar="DIR", help="Default: $BIBENCH_WORKSPACE or bibench-workspace."),
 ]
 DeviceOption = Annotated[
     list[str] | None, typer.Option("--device", metavar="ID", help="Only of these devices.")
@@ -51,7 +45,6 @@ SinceOption = Annotated[
         "--since", metavar="WHEN", help="Only measured since: 2026-11-21, 2026-11-21T08:30, 36h, 7d."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def store_of(store: str | None, workspace: Path | None) -> Store:
@@ -78,22 +71,6 @@ class Chosen:
         return rows_of(self.store, self.selection)
 
 
-def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, whose first parameter is ``chosen``, the options that choose a store and rows of it."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    shared = list(inspect.signature(_choose, eval_str=True).parameters.values())
-
-    @wraps(command)
-    def chosen(**given: Any) -> None:
-        command(_choose(**{option.name: given.pop(option.name) for option in shared}), **given)
-
-    parameters = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*own, *shared)]
-    # What typer reads of a function.
-    chosen.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    chosen.__annotations__ = {option.name: option.annotation for option in parameters}
-    return chosen
-
-
 def _choose(
     store: StoreOption = None,
     workspace: WorkspaceOption = None,
@@ -117,6 +94,10 @@ def _choose(
         since=parse_moment(since, "--since") if since else None,
     )
     return Chosen(store_of(store, workspace), selection)
+
+
+#: Gives a command, whose first parameter is ``chosen``, the options that choose a store and rows of it.
+choosing = sharing(_choose)
 
 
 def rows_of(store: Store, selection: Selection) -> tuple[Row, ...]:

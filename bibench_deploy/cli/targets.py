@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bibench_deploy.cli.options import sharing
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ RetriesOption = Annotated[
 TIMEOUT_S = 600.0
 CONNECT_TIMEOUT_S = 10.0
 RETRIES = 3
+#: A device is tried again by the night itself, after a pause: a step need not be tried for long.
+RETRIES_AT_NIGHT = 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,30 @@ class Manner:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     retries: int = RETRIES
     cpus: str | None = None
+
+
+def _manner(
+    accept_new_host_key: AcceptOption = False,
+    no_wait: NoWaitOption = False,
+    timeout: TimeoutOption = TIMEOUT_S,
+    connect_timeout: ConnectTimeoutOption = CONNECT_TIMEOUT_S,
+    retries: RetriesOption = RETRIES,
+) -> Manner:
+    return Manner(accept_new_host_key, not no_wait, timeout, connect_timeout, retries)
+
+
+def _manner_of_a_night(
+    accept_new_host_key: AcceptOption = False,
+    timeout: TimeoutOption = TIMEOUT_S,
+    connect_timeout: ConnectTimeoutOption = CONNECT_TIMEOUT_S,
+    retries: RetriesOption = RETRIES_AT_NIGHT,
+) -> Manner:
+    return Manner(accept_new_host_key, True, timeout, connect_timeout, retries)
+
+
+#: Give a command, whose first parameter is ``manner``, the options that say how devices are dealt with.
+dealing_with_devices = sharing(_manner)
+dealing_with_devices_at_night = sharing(_manner_of_a_night)
 
 
 def choose(

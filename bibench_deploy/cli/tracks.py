@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def tracks(
             help="The paper's published tables, or a CSV file or folder of your own.",
         ),
     ] = BIBENCH,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compute the six tracks of BiBench from tables of accuracies, training runs and latencies.
 

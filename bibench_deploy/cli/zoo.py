@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bibench_deploy.cli import console
+from bibench_deploy.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from bibench_deploy.zoo.training import EpochReport
@@ -34,7 +35,7 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", help="ONNX file to
 
 @app.command("list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Algorithms, architectures and data sets by identifier."""
     from dataclasses import asdict
@@ -153,7 +154,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint beside the output.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a small network on this machine's processor and write it as ONNX, its accuracy in the metadata.
 
