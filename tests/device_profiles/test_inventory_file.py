@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bibench_deploy.device_profiles import read_inventory
@@ -153,6 +153,7 @@ def test_a_spelling_that_can_not_be_changed_is_left_to_the_user(tmp_path: Path) 
 VALUES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(folder=VALUES, name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,8}", fullmatch=True))
 def test_any_text_comes_back_as_it_was_given(
     tmp_path_factory: pytest.TempPathFactory, folder: str, name: str
