@@ -4,6 +4,9 @@ The inner loop of a binary convolution on NEON takes three operations for 128 bi
 XNOR), CNT (the popcount of bytes) and an addition to the sums. Larq's kernel has exactly this mix: 96 operations
 for 4096 multiply-accumulates (LCE, ``kernel_8x4x4_aarch64.h``). So a core that starts ``vector_ops`` of them in a
 cycle can't do more than ``vector_ops · 128 / 3`` multiply-accumulates in it: its popcount ceiling.
+
+CNT may start less often than the others (on a Cortex-A72 once a cycle). It is a third of the mix: that lowers the
+ceiling only where it starts less than ``vector_ops / 3`` times a cycle: no such core is known.
 """
 
 from __future__ import annotations

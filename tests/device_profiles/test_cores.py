@@ -18,8 +18,14 @@ PROFILES = load_profiles()
     ("midr", "name"),
     [
         ("0x41:0xd08", "Cortex-A72"),
+        ("0x41:0xd82", "Cortex-X4"),
+        # Linux, arch/arm64/include/asm/cputype.h: Kryo 4xx Gold; 4xx and 5xx Silver. Kryo 5xx Gold, 6xx are Arm's.
         ("0x51:0x804", "Cortex-A76"),
+        ("0x51:0x805", "Cortex-A55"),
+        ("0x48:0xd40", "Cortex-A76"),  # HiSilicon
         ("0x61:0x023", "Firestorm"),
+        ("0x61:0x039", "Avalanche"),
+        ("0x61:0x043", "Everest"),
         ("0x41:0xfff", None),
         ("", None),
     ],
@@ -40,7 +46,9 @@ def test_no_midr_stands_for_two_cores() -> None:
     [
         ("Cortex-A53", 1400, 59.73),
         ("Cortex-A72", 1500, 96.0),
+        ("Cortex-A55", 1800, 76.8),
         ("Cortex-A76", 2400, 204.8),
+        ("Cortex-X4", 3300, 563.2),
         ("Firestorm", 3200, 546.1),
         ("Cortex-A510", 1800, None),
         ("Cortex-A72", None, None),
