@@ -26,7 +26,7 @@ from bibench_deploy.errors import InputError
 
 from .profile import LOCAL, DeviceProfile, find_profile, profile_names
 from .reach import Port, UserName, WorkFolder
-from .toml_data import parse_toml, validated
+from .toml_data import parse_toml, spelling, validated
 
 FILE = "devices.toml"
 
@@ -161,10 +161,11 @@ class Inventory:
         return tagged
 
     def _unknown(self, name: str, profiles: Mapping[str, DeviceProfile]) -> InputError:
+        meant = spelling(name, [*self.entries, *profile_names(profiles)])
         mine = f"your inventory {self.path} has: {', '.join(self.entries) or 'none'}; "
         return InputError(
             f"unknown device '{name}'",
-            remedy=f"{mine}the profiles are: {', '.join(sorted(profiles))}; "
+            remedy=f"{meant}{mine}the profiles are: {', '.join(sorted(profiles))}; "
             "add yours with 'bibench-deploy devices add'",
         )
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bibench_deploy.errors import InputError
 
 from .reach import Reach
-from .toml_data import parse_toml, validated
+from .toml_data import parse_toml, spelling, validated
 
 LOCAL = "local"
 #: The table of core types lies among the profiles; see cores.py.
@@ -127,10 +127,11 @@ def find_profile(
     found = profile_names(profiles).get(name)
     if found is not None:
         return found
+    meant = spelling(name, profile_names(profiles))
     raise InputError(
         f"unknown device profile '{name}'",
         where=where,
-        remedy=f"choose one of: {', '.join(sorted(profiles))}; "
+        remedy=f"{meant}choose one of: {', '.join(sorted(profiles))}; "
         "or give a folder with a TOML file of your own with --profiles",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -47,10 +48,12 @@ def validated(model: type[Model], data: object, *, what: str, where: str, remedy
                 f"not a valid {what} ({field}: {message})", where=where, remedy=remedy
             ) from error
         if len(first["loc"]) == 1:
-            remedy = _spelling(field, list(model.model_fields))
+            known = list(model.model_fields)
+            remedy = spelling(field, known).strip() or f"its keys are: {', '.join(known)}"
         raise InputError(f"not a valid {what} ({field}: unknown key)", where=where, remedy=remedy) from error
 
 
-def _spelling(key: str, known: list[str]) -> str:
-    meant = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean '{meant[0]}'?" if meant else f"its keys are: {', '.join(known)}"
+def spelling(name: str, known: Iterable[str]) -> str:
+    """A question after the name that was meant, to go before a remedy; empty where none is near."""
+    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean '{meant[0]}'? " if meant else ""

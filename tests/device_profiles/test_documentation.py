@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from bibench_deploy.cli.device_views import profiles_table
 from bibench_deploy.device_profiles import features, load_cores, load_profiles, read_inventory
 
 PAGE = (Path(__file__).parents[2] / "docs/devices.md").read_text(encoding="utf-8")
@@ -43,6 +46,8 @@ def test_a_profile_and_a_core_type_of_ones_own(tmp_path: Path) -> None:
     assert cores["My core"].popcount_ceiling == pytest.approx(256 / 3)
 
 
-def test_the_table_of_profiles() -> None:
-    for profile in load_profiles().values():
-        assert f"│ {profile.id} " in PAGE
+def test_the_table_of_profiles_is_what_the_command_prints() -> None:
+    out = Console(width=120, file=io.StringIO())
+    out.print(profiles_table(load_profiles().values(), load_cores()))
+    printed = out.file.getvalue()  # type: ignore[attr-defined]
+    assert textwrap.indent(printed, "    ") in PAGE
