@@ -88,13 +88,21 @@ def read_manifest(artefact: Path) -> Manifest:
         ArtefactError: artefact or manifest missing, damaged, of a newer format, or not of each other.
     """
     path = manifest_path(artefact)
-    for file in (artefact, path):
-        if not file.is_file():
-            raise ArtefactError(
-                "there is no such file",
-                where=str(file),
-                remedy="make the artefact with 'bibench-deploy convert'",
-            )
+    if not artefact.is_file():
+        raise ArtefactError(
+            "there is no such file",
+            where=str(artefact),
+            remedy="check the path, or make the artefact with 'bibench-deploy convert'",
+        )
+    if not path.is_file():
+        converts = f"convert it: bibench-deploy convert {artefact}"
+        raise ArtefactError(
+            f"not an artefact: there is no manifest ({path.name}) beside it",
+            where=str(artefact),
+            remedy=converts
+            if artefact.suffix == ".onnx"
+            else "copy its manifest along, or convert the model again",
+        )
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -47,7 +47,7 @@ def read_npz(file: Path) -> dict[str, npt.NDArray[np.generic]]:
         DataError: no such file, or not an .npz of plain arrays.
     """
     if not file.is_file():
-        raise DataError("there is no such file", where=str(file), remedy="give an .npz file with --input")
+        raise DataError("there is no such file", where=str(file), remedy="check the path")
     remedy = "write it with numpy.savez(file, name=array)"
     try:
         with np.load(file, allow_pickle=False) as loaded:

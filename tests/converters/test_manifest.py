@@ -64,13 +64,23 @@ def test_a_manifest_that_is_no_json_of_ours(artefact: Path, text: bytes) -> None
         read_manifest(artefact)
 
 
-@pytest.mark.parametrize("missing", ["artefact", "manifest"])
-def test_one_without_the_other(artefact: Path, missing: str) -> None:
-    path = artefact if missing == "artefact" else manifest_path(artefact)
-    path.unlink()
+def test_a_manifest_without_its_artefact(artefact: Path) -> None:
+    artefact.unlink()
     with pytest.raises(ArtefactError, match="there is no such file") as refusal:
         read_manifest(artefact)
-    assert refusal.value.where == str(path)
+    assert refusal.value.where == str(artefact)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("m.native.bbm", "copy its manifest along"), ("m.onnx", "bibench-deploy convert")],
+)
+def test_a_file_without_a_manifest(tmp_path: Path, name: str, remedy: str) -> None:
+    (tmp_path / name).write_bytes(b"bytes")
+    with pytest.raises(ArtefactError, match=rf"no manifest \({name}.json\) beside it") as refusal:
+        read_manifest(tmp_path / name)
+    assert refusal.value.where == str(tmp_path / name)
+    assert remedy in str(refusal.value.remedy)
 
 
 def test_an_artefact_with_one_bit_flipped(artefact: Path) -> None:

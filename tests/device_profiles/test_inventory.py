@@ -97,6 +97,15 @@ def test_what_no_one_knows_is_answered_with_what_there_is(tmp_path: Path) -> Non
     assert "arm, nightly" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "meant"), [("kitchn", "kitchen"), ("rpi44", "rpi4"), ("raspbery-pi-5", "raspberry-pi-5")]
+)
+def test_a_name_that_is_nearly_one_is_asked_for(tmp_path: Path, wanted: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"unknown device '{wanted}'") as caught:
+        names(tmp_path, [wanted], [])
+    assert str(caught.value.remedy).startswith(f"did you mean '{meant}'? ")
+
+
 def test_an_entry_of_an_unknown_profile_is_named(tmp_path: Path) -> None:
     lab = inventory(tmp_path, '[devices.a]\nprofile = "rpi99"\nhost = "a"\n')
     with pytest.raises(InputError, match="unknown device profile 'rpi99'") as caught:
