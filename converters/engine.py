@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import ConversionError, InputError
 
 if TYPE_CHECKING:  # a worker that only executes artefacts need not load the graph's libraries
     from bibench_deploy.graph import BinaryGraph
@@ -117,6 +117,23 @@ class Engine(Protocol):
             ConversionError: the engine's own converter failed, or the audit did; names the layers.
         """
         ...
+
+
+def check_binary_operators(count: int, graph: BinaryGraph) -> None:
+    """The audit of an artefact with one binary operator a binary layer.
+
+    Args:
+        count: those found in the artefact itself.
+
+    Raises:
+        ConversionError: there are more or fewer than the graph has binary layers.
+    """
+    if count != len(graph.binary_layers):
+        raise ConversionError(
+            f"the artefact has {count} binary operators where the graph has {len(graph.binary_layers)} layers",
+            where=graph.source.path.name,
+            remedy="please report the model: this check should never fail",
+        )
 
 
 def load_engine(name: str) -> Engine:

@@ -5,6 +5,8 @@ A refusal speaks of "the engine"; ``conversion.py`` says which one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -52,6 +54,33 @@ def constant_of(value: ir.Value | None) -> Array | None:
     if value is None or value.const_value is None:
         return None
     return value.const_value.numpy()
+
+
+def inputs_of(graph: ir.Graph) -> list[ir.Value]:
+    """What is given to a graph: its inputs, constants left out."""
+    return [value for value in graph.inputs if constant_of(value) is None]
+
+
+def require_float(value: ir.Value) -> None:
+    """Refuse an input of other numbers.
+
+    Raises:
+        NotDeployableError: its numbers are not float32.
+    """
+    if value.dtype != ir.DataType.FLOAT:
+        raise NotDeployableError(
+            f"{CANT}: its type is {value.dtype}, not float32",
+            where=f"input {name_of(value)}",
+            remedy="export the model with float32 inputs",
+        )
+
+
+def leads_to(value: ir.Value, wanted: Callable[[ir.Node], bool], through: Container[str]) -> bool:
+    """Whether some node that reads a value is wanted, or leads there through operators of some types alone."""
+    return any(
+        wanted(node) or (node.op_type in through and leads_to(node.outputs[0], wanted, through))
+        for node in users(value)
+    )
 
 
 def operand(node: ir.Node, index: int) -> ir.Value:

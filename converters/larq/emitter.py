@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
-from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted
-from ..nodes import CANT, constant_of, name_of, refusal, shape_of
+from ..nodes import inputs_of, leads_to, name_of, refusal, require_float, shape_of
 from . import binary, elementwise, lce, logic, movement, reductions, windows
 from .audit import audit
 from .flatbuffer import parse
@@ -101,9 +100,8 @@ def lower(graph: BinaryGraph, rotated: bool | None = None) -> Lowering:
     """
     builder = GraphBuilder()
     low = Lowering(builder, Layout(builder, should_rotate(graph) if rotated is None else rotated))
-    for value in graph.model.graph.inputs:
-        if constant_of(value) is None:
-            _input(low, value)
+    for value in inputs_of(graph.model.graph):
+        _input(low, value)
     for node in graph.model.graph:
         handler = HANDLERS.get((node.domain, node.op_type))
         if handler is None:
@@ -125,13 +123,8 @@ def _input(low: Lowering, value: ir.Value) -> None:
         NotDeployableError: its numbers are not float32.
     """
     shape, name = shape_of(value), name_of(value)
-    if value.dtype != ir.DataType.FLOAT:
-        raise NotDeployableError(
-            f"{CANT}: its type is {value.dtype}, not float32",
-            where=f"input {name}",
-            remedy="export the model with float32 inputs",
-        )
-    spatial = len(shape) == 4 or (len(shape) == 3 and leads_to_windows(value))
+    require_float(value)
+    spatial = len(shape) == 4 or (len(shape) == 3 and leads_to(value, is_windowed, _TRANSPARENT))
     node = low.builder.placeholder(name, nhwc(shape) if spatial else shape)
     upright = Layout(low.builder, rotated=False)
     form: Form = "spatial" if spatial else "plain"
@@ -140,16 +133,6 @@ def _input(low: Lowering, value: ir.Value) -> None:
         low.put(value, Held(low.builder.reverse(node, (1, 2), f"{name}/rot"), shape, form))
     else:
         low.put(value, Held(node, shape, form))
-
-
-def leads_to_windows(value: ir.Value) -> bool:
-    """Whether elementwise operators alone lie between a value and a convolution or pooling."""
-    for use in value.uses():
-        if is_windowed(use.node):
-            return True
-        if use.node.op_type in _TRANSPARENT and leads_to_windows(use.node.outputs[0]):
-            return True
-    return False
 
 
 def _output(low: Lowering, value: ir.Value) -> None:

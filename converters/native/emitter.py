@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
-from bibench_deploy.errors import ConversionError, NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
-from ..engine import Emitted, Probe, TensorView
-from ..nodes import CANT, constant_of, name_of, refusal, shape_of
+from ..engine import Emitted, Probe, TensorView, check_binary_operators
+from ..nodes import inputs_of, leads_to, name_of, refusal, require_float, shape_of
 from . import bbm, elementwise, layers, movement, windows
 from .layout import Held
 from .lowering import Lowering
@@ -77,13 +76,8 @@ def emit(graph: BinaryGraph) -> Emitted:
     data = bbm.write(low.model)
     artefact = bbm.parse(data)
     count = sum(operator.op == bbm.Op.BCONV for operator in artefact.operators)
-    if count != len(graph.binary_layers):
-        raise ConversionError(
-            f"the artefact has {count} binary operators where the graph has {len(graph.binary_layers)} layers",
-            where=graph.source.path.name,
-            remedy="please report the model: this check should never fail",
-        )
-    inputs = tuple(low.held[value].view(name_of(value)) for value in _inputs(low.graph))
+    check_binary_operators(count, graph)
+    inputs = tuple(low.held[value].view(name_of(value)) for value in inputs_of(low.graph))
     outputs = tuple(low.held[value].view(name_of(value)) for value in low.graph.outputs)
     return Emitted(data, SUFFIX, inputs, outputs, count, forms=low.forms, probe=probe(low, outputs))
 
@@ -102,7 +96,7 @@ def lower(graph: BinaryGraph) -> Lowering:
     DeduplicateInitializersPass()(model)
     CommonSubexpressionEliminationPass()(model)
     low = Lowering(model.graph, _node)
-    for value in _inputs(low.graph):
+    for value in inputs_of(low.graph):
         _input(low, value)
     for node in low.graph:
         _node(low, node)
@@ -127,7 +121,7 @@ def probe(low: Lowering, outputs: tuple[TensorView, ...]) -> Probe:
     model.tensors, model.operators = list(model.tensors), list(model.operators)
     model.outputs = list(model.outputs)
     points = dict(enumerate(outputs))
-    known = {view.name for view in (*outputs, *(low.held[v].view(name_of(v)) for v in _inputs(low.graph)))}
+    known = {view.name for view in (*outputs, *(low.held[v].view(name_of(v)) for v in inputs_of(low.graph)))}
     taken = {*model.outputs, *model.inputs}
     for node in low.graph:
         for value in node.outputs:
@@ -150,10 +144,6 @@ def probe(low: Lowering, outputs: tuple[TensorView, ...]) -> Probe:
     return Probe(bbm.write(model), points)
 
 
-def _inputs(graph: ir.Graph) -> list[ir.Value]:
-    return [value for value in graph.inputs if constant_of(value) is None]
-
-
 def _input(low: Lowering, value: ir.Value) -> None:
     """A model input: NHWC for pictures and for sequences that lead to a convolution.
 
@@ -161,27 +151,16 @@ def _input(low: Lowering, value: ir.Value) -> None:
         NotDeployableError: its numbers are not float32.
     """
     shape = shape_of(value)
-    if value.dtype != ir.DataType.FLOAT:
-        raise NotDeployableError(
-            f"{CANT}: its type is {value.dtype}, not float32",
-            where=f"input {name_of(value)}",
-            remedy="export the model with float32 inputs",
-        )
-    spatial = len(shape) == 4 or (len(shape) == 3 and _leads_to_windows(value))
+    require_float(value)
+    spatial = len(shape) == 4 or (len(shape) == 3 and leads_to(value, _is_windowed, _TRANSPARENT))
     held = Held(shape, "spatial" if spatial else "plain")
     tensor = low.activation(name_of(value), held.dims)
     low.model.inputs.append(tensor)
     low.put(value, held.of(tensor))
 
 
-def _leads_to_windows(value: ir.Value) -> bool:
-    """Whether elementwise operators alone lie between a value and a convolution or pooling."""
-    for use in value.uses():
-        if use.node.op_type in _WINDOWED:
-            return True
-        if use.node.op_type in _TRANSPARENT and _leads_to_windows(use.node.outputs[0]):
-            return True
-    return False
+def _is_windowed(node: ir.Node) -> bool:
+    return node.op_type in _WINDOWED
 
 
 def _output(low: Lowering, value: ir.Value) -> None:
