@@ -85,9 +85,13 @@ SAMPLE_KEYS = ("id", "device", "engine", "model", "variant", "threads", "cpus")
 
 def record(row: Row) -> dict[str, Value]:
     """A row as one line of a table: its facts and the summary of its samples, in ms."""
-    document = row.model_dump()
-    found: dict[str, Value] = {field.name: _flat(document, field) for field in FIELDS}
-    return found | summary(row)
+    return facts(row) | summary(row)
+
+
+def facts(row: Row) -> dict[str, Value]:
+    """What a row is, without its samples."""
+    document = row.model_dump(exclude={SAMPLES})
+    return {field.name: _flat(document, field) for field in FIELDS}
 
 
 def summary(row: Row) -> dict[str, Value]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .context import RunContext
 from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, Turns, inflation, turn_medians
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Word = Literal["slower", "faster", "same", "unknown"]
 
@@ -89,18 +93,13 @@ def ratio_interval(first: list[float], second: list[float], confidence: float = 
     """
     import numpy as np
 
-    random = np.random.default_rng(0)
-    a, b = (
-        median(values)
-        * (
-            np.median(random.choice(np.asarray(values, float), (RESAMPLES, len(values))), axis=1)
-            / median(values)
-        )
-        ** inflation(values)
-        for values in (first, second)
-    )
+    sides = []
+    for seed, values in enumerate((first, second)):
+        ordered = np.sort(np.asarray(values, float))
+        centre = median(values)
+        sides.append(centre * (_medians(ordered, _drawn(len(ordered), seed)) / centre) ** inflation(values))
     tail = (1 - confidence) / 2
-    low, high = np.quantile(b / a, [tail, 1 - tail])
+    low, high = np.quantile(sides[1] / sides[0], [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
@@ -113,12 +112,31 @@ def paired_interval(first: list[float], second: list[float], confidence: float =
 
     count = min(len(first), len(second))
     a, b = (np.asarray(values[:count], float) for values in (first, second))
-    drawn = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
-    ratios = np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1)
+    drawn, order = _drawn(count), np.argsort(a)
+    ratios = np.median(b[order][drawn], axis=1) / _medians(a[order], drawn)
     tail = (1 - confidence) / 2
     low, centre, high = np.quantile(ratios, [tail, 0.5, 1 - tail])
     found = Interval(float(low), float(high))
     return found.widened(inflation([float(ratio) for ratio in b / a]), float(centre))
+
+
+@lru_cache(maxsize=8)
+def _drawn(count: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Places of values that are drawn with replacement, each time as many as there are, ascending in a line.
+
+    Kept, since a report asks for the same few counts for all of its pairs.
+    """
+    import numpy as np
+
+    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    return np.sort(drawn, axis=1)
+
+
+def _medians(ordered: np.ndarray[Any, Any], drawn: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The median of each line of what is drawn from ascending values."""
+    count = drawn.shape[1]
+    medians: np.ndarray[Any, Any] = (ordered[drawn[:, (count - 1) // 2]] + ordered[drawn[:, count // 2]]) / 2
+    return medians
 
 
 def incomparable(a: RunContext, b: RunContext, clock: bool = True) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ the wider one is told.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,12 +94,11 @@ def _enclosing_rank(count: int, confidence: float) -> int:
 
     Kept, since a history asks for the same few counts a million times.
     """
-    from scipy.stats import binom
+    from scipy.special import (
+        bdtr,
+    )  # the distribution alone: scipy.stats takes longer to load than most reports
 
-    k = int(binom.ppf((1 - confidence) / 2, count, 0.5)) if count else 0
-    while k > 0 and binom.cdf(k - 1, count, 0.5) > (1 - confidence) / 2:
-        k -= 1
-    return k
+    return bisect_right(range(count), (1 - confidence) / 2, key=lambda k: bdtr(k, count, 0.5))
 
 
 def median_interval(turns: Turns, confidence: float = CONFIDENCE) -> Interval | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..fields import FIELDS, record
+from ..fields import FIELDS, facts
 from ..listing import ID_DIGITS, fact_words, moment
 from ..report import Line, Report
 from ..row import Row
@@ -58,16 +58,16 @@ def measurement_data(summary: Report) -> dict[str, Any]:
     """
     room = room_for(len(summary.lines))
     names = [field.name for field in FIELDS if field.name not in _TOLD]
-    records = [record(line.row) for line in summary.lines]
-    facts = [[fact_words(found[name]) for name in names] for found in records]
+    known = [facts(line.row) for line in summary.lines]
+    words = [[fact_words(found[name]) for name in names] for found in known]
     constant = {
-        place for place in range(len(names)) if len(facts) > 1 and len({fact[place] for fact in facts}) == 1
+        place for place in range(len(names)) if len(words) > 1 and len({told[place] for told in words}) == 1
     }
     return {
         "names": names,
-        "same": {place: facts[0][place] for place in sorted(constant)},
+        "same": {place: words[0][place] for place in sorted(constant)},
         "facts": [
-            {place: value for place, value in enumerate(fact) if place not in constant} for fact in facts
+            {place: value for place, value in enumerate(told) if place not in constant} for told in words
         ],
         "samples": [sample_data(line.row, room) for line in summary.lines],
         "spec": samples_spec(),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, Final
 
 from bibench_deploy.runners.statistics import split
-from bibench_deploy.runners.timing import summarise
 
 from ..row import Row
 from .chart import CONFIG, Spec, axis
@@ -38,9 +38,10 @@ def thinned(samples: Sequence[int], most: int) -> list[int]:
         return list(range(count))
     pieces = most // 2
     kept: set[int] = set()
-    for piece in range(pieces):
-        places = range(piece * count // pieces, (piece + 1) * count // pieces)
-        kept |= {min(places, key=samples.__getitem__), max(places, key=samples.__getitem__)}
+    for number in range(pieces):
+        first = number * count // pieces
+        piece = samples[first : (number + 1) * count // pieces]
+        kept |= {first + piece.index(min(piece)), first + piece.index(max(piece))}
     return sorted(kept)
 
 
@@ -55,8 +56,7 @@ def sample_data(row: Row, most: int) -> dict[str, Any]:
     places = thinned(row.samples_ns, most)
     turns, start = [], 1
     for turn in split(row.samples_ns, row.turns):
-        middle = round(summarise(turn).median_ms * 1_000_000)
-        turns.append([start, start + len(turn) - 1, middle, min(turn), max(turn)])
+        turns.append([start, start + len(turn) - 1, round(median(turn)), min(turn), max(turn)])
         start += len(turn)
     return {
         "ns": [row.samples_ns[place] for place in places],

@@ -305,3 +305,19 @@ def test_a_missing_extra_is_said_before_any_work(
     assert guarded(app) == 2
     assert "pip install 'bibench-deploy[charts]'" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_of_the_charts_is_put_together_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = bundle.javascript(tmp_path)
+    (kept,) = tmp_path.iterdir()
+    made = []
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda: made.append(1) or program)
+    assert (bundle.javascript(tmp_path), made) == (program, [])
+    kept.write_text(kept.read_text(encoding="utf-8")[:-1], encoding="utf-8")  # a disk that lost its end
+    assert (bundle.javascript(tmp_path), made) == (program, [1])
+    assert (bundle.javascript(tmp_path), made) == (program, [1])
+    kept.unlink()
+    (tmp_path / "file").touch()
+    assert bundle.javascript(tmp_path / "file") == program  # can't be kept there

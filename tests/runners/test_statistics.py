@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from bibench_deploy.runners import statistics
 from bibench_deploy.runners.statistics import (
@@ -163,3 +164,15 @@ def test_widening_never_narrows_and_does_not_depend_on_the_unit(values: list[flo
     assert 1 <= inflation(values) <= (1.9 / 0.1) ** 0.5 + 1e-9
     if max(values) - min(values) > 1e-3:
         assert inflation([unit * value for value in values]) == pytest.approx(inflation(values), rel=1e-3)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.998])
+def test_the_order_statistics_are_those_of_the_binomial_distribution(confidence: float) -> None:
+    """Against another implementation of it."""
+    for count in (*range(60), 1000, 120_000):
+        known = order_interval(range(count), confidence)
+        below = int(known.low) if known else -1  # so many values lie below its lower end
+        assert known is None or known.high == count - 1 - below
+        tail = (1 - confidence) / 2
+        assert below < 0 or binom.cdf(below, count, 0.5) <= tail
+        assert binom.cdf(below + 1, count, 0.5) > tail
