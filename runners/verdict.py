@@ -83,6 +83,8 @@ def _of_interval(turns: Turns, runs: list[float], precision: float) -> list[str]
     if interval is None:
         return [f"too few turns for an interval ({len(turns)} of {FEWEST_FOR_INTERVAL})"]
     width = interval.half_width(median(runs))
+    if width >= 1:
+        return [f"the interval is wider than the median itself, ±{100 * precision:g} % was aimed at"]
     if width > PRECISION_SLACK * precision:
         return [f"the interval is ±{100 * width:.1f} %, ±{100 * precision:g} % was aimed at"]
     return []

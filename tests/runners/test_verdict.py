@@ -29,6 +29,7 @@ def test_too_few_runs_are_invalid() -> None:
     ("samples", "reason"),
     [
         (turns(noise=0.2), "the interval is ±"),
+        ([[1.0] * 9, [1.0] * 9, [300.0] * 9] * 4, "the interval is wider than the median itself, ±1 % "),
         (turns(count=3), "too few turns for an interval (3 of 6)"),
         ([[100.0, 100.1, 140.0, 140.2] * 10] * 12, "bimodal (modes at "),
         ([[v + 2 * i for v in turn] for i, turn in enumerate(turns())], "drifting (+"),
