@@ -104,7 +104,7 @@ def test_rows_are_verified_on_the_device_and_hold_its_facts(workspace: Path, box
         assert row.context.peak_memory_bytes is not None
         assert len(row.samples_ns) >= 3
     verified = [step for step in box.transport.steps if step.startswith("verifying")]
-    assert sorted(verified) == ["verifying with 1 threads"] * 2 + ["verifying with 2 threads"] * 2
+    assert sorted(verified) == ["verifying with 1 thread"] * 2 + ["verifying with 2 threads"] * 2
 
 
 def test_the_second_time_nothing_is_pushed_and_nothing_is_left_behind(
@@ -146,7 +146,7 @@ def test_after_a_break_the_artefact_is_verified_again_before_it_is_timed(
     lost = next(i for i, step in enumerate(steps) if step.startswith("measuring"))
     again = next(i for i, step in enumerate(steps) if i > lost and step.startswith("measuring"))
     assert "taking the device" in steps[lost:again]
-    assert "verifying with 1 threads" in steps[lost:again]
+    assert "verifying with 1 thread" in steps[lost:again]
 
 
 def test_what_was_measured_before_the_link_broke_for_good_is_kept_and_not_measured_again(
@@ -274,7 +274,7 @@ def test_a_program_that_ends_badly_is_named_with_device_and_step(
     for failed in outcome.failures:
         assert isinstance(failed.error, kind)
         assert failed.error.where is not None
-        assert failed.error.where.startswith("box, verifying with 1 threads")
+        assert failed.error.where.startswith("box, verifying with 1 thread")
 
 
 def test_ctrl_c_gives_the_device_back_and_keeps_what_is_finished(workspace: Path, tmp_path: Path) -> None:

@@ -123,8 +123,7 @@ def _facts(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool
 
 def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> list[Finding]:
     """All that is found, the worst first; each code once."""
-    from bibench_deploy.runners.device.contradictions import contradictions
-    from bibench_deploy.runners.device.doctor import diagnose
+    from bibench_deploy.runners.device.doctor import examine
 
     before = list(_missing_files(device))
     if before:
@@ -133,11 +132,7 @@ def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bo
         facts = _facts(device, cores, accept_new_host_key)
     except DeviceError as error:
         return [_unreachable(device, error)]
-    diagnosis = diagnose(facts, device.profile)
-    told = {finding.code for finding in diagnosis}
-    denied = [finding for finding in contradictions(facts, device.profile, cores) if finding.code not in told]
-    order = ("impossible", "warning", "note")
-    return sorted([*diagnosis, *denied], key=lambda finding: order.index(finding.severity))
+    return list(examine(facts, device.profile, cores))
 
 
 def _missing_files(device: Device) -> Iterator[Finding]:

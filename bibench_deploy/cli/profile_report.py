@@ -84,6 +84,7 @@ def give_up(failures: Sequence[Failed]) -> NoReturn:
     gravest = min(failures, key=lambda failed: (3, 1, 2).index(failed.error.exit_code))
     for failed in failures:
         if failed is not gravest:
-            threads = f" with {failed.job.threads} threads" if failed.job else ""
+            count = failed.job.threads if failed.job else 0
+            threads = f" with {count} thread{'s' if count > 1 else ''}" if count else ""
             console.warn(f"{failed.device}: not measured{threads}: {in_a_line(failed.error)}")
     raise gravest.error

@@ -214,12 +214,11 @@ def target(
 
 def warnings(opened: DeviceSession, counts: Sequence[int], cores: Mapping[str, CoreType]) -> list[str]:
     """What a user should know of a device before he believes its figures."""
-    from bibench_deploy.runners.device.contradictions import contradictions
-    from bibench_deploy.runners.device.doctor import diagnose
+    from bibench_deploy.runners.device.doctor import examine
     from bibench_deploy.runners.device.session import host_of
 
     facts, profile = opened.facts, opened.device.profile
-    findings = (*contradictions(facts, profile, cores), *diagnose(facts, profile))
+    findings = examine(facts, profile, cores)
     said = [f"{finding.what}: {finding.why}" for finding in findings if finding.severity != "note"]
     cores_usable = host_of(facts).cores
     if facts.cores is not None and cores_usable < facts.cores:

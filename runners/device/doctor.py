@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from bibench_deploy.device_profiles import DeviceProfile
+from bibench_deploy.device_profiles import CoreType, DeviceProfile
 
+from .contradictions import contradictions
 from .facts import DeviceFacts
 from .finding import Finding
 
@@ -44,6 +45,22 @@ def diagnose(facts: DeviceFacts, profile: DeviceProfile) -> tuple[Finding, ...]:
         *_temperature(facts),
         *_battery(facts),
     )
+    return _sorted(found)
+
+
+def examine(facts: DeviceFacts, profile: DeviceProfile, cores: Mapping[str, CoreType]) -> tuple[Finding, ...]:
+    """What ``diagnose`` says, and where the device is not what its profile says; each code once, the worst first.
+
+    Args:
+        cores: the table of core types.
+    """
+    diagnosis = diagnose(facts, profile)
+    told = {finding.code for finding in diagnosis}
+    denied = (finding for finding in contradictions(facts, profile, cores) if finding.code not in told)
+    return _sorted((*diagnosis, *denied))
+
+
+def _sorted(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
     order = ("impossible", "warning", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
@@ -94,7 +111,7 @@ def _work_folder(facts: DeviceFacts) -> Iterator[Finding]:
         full = _is_full(folder.free_mib, folder.refusal)
         read_only = "read-only" in (folder.refusal or "").lower()
         what = "is full" if full else "is read-only" if read_only else "can't be written"
-        said = f" ({folder.refusal})" if folder.refusal else ""
+        said = f" ({folder.refusal})" if folder.refusal and not full and not read_only else ""
         yield Finding(
             "impossible",
             "workdir-full" if full else "workdir-read-only" if read_only else "workdir-refused",

@@ -144,7 +144,7 @@ class OnDevice:
         engine = self.engine
         if not isinstance(engine, TellsOperators):
             return []
-        step = f"timing layers with {threads} threads"
+        step = f"timing layers {_with(threads)}"
         script = watched(engine.layers(threads), SECONDS)
         stdout, seen = split(self.session.persistently(lambda: self._run(script, self.files(), step)))
         looks = Looks().and_then(*(of_cores(look, self.session.cpus) for look in seen.clocks_mhz))
@@ -238,7 +238,7 @@ class DeviceWorker:
         Raises:
             DeviceError, EngineError: see ``OnDevice.time``; after a broken link also what opening raises.
         """
-        step = f"measuring with {self._threads} threads"
+        step = f"measuring {_with(self._threads)}"
         timing, seen = self._on.session.persistently(
             lambda: self._on.time(self._threads, rule, step), after_break=self._verify
         )
@@ -260,8 +260,12 @@ class DeviceWorker:
         """Nothing of it runs between two turns."""
 
     def _verify(self) -> None:
-        step = f"verifying with {self._threads} threads"
+        step = f"verifying {_with(self._threads)}"
         self.agreement = self._on.verify(self._check, self._threads, step)
+
+
+def _with(threads: int) -> str:
+    return f"with {threads} thread{'s' if threads > 1 else ''}"
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:

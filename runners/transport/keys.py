@@ -138,7 +138,14 @@ class Keys:
 
     def _check_kinds(self, allowed: list[str]) -> None:
         if "publickey" not in allowed:
-            raise self._refused(f"takes no keys, only {' or '.join(allowed) or 'nothing'}")
+            who, copy = self._who()
+            raise AuthenticationError(
+                f"{who} takes no keys, only {' or '.join(allowed) or 'nothing'}",
+                device=self._device,
+                step=_STEP,
+                remedy=f"let its SSH server take keys (PubkeyAuthentication yes in its sshd_config), then {copy}; "
+                "passwords are never used",
+            )
 
     def _check_link(self, transport: Any, error: Exception) -> None:
         """Go on after a refused key; not if the host is gone."""
@@ -154,17 +161,22 @@ class Keys:
         ) from error
 
     def _refused(self, what: str) -> AuthenticationError:
-        who = f"{self._hop.user}@{self._hop.host}"
+        who, copy = self._who()
         tried = f"; tried: {', '.join(self._tried)}" if self._tried else "; there was no key to try"
         unusable = "".join(f"; {reason}" for reason in self._unusable)
-        port = f"-p {self._hop.port} " if self._hop.port != 22 else ""
         return AuthenticationError(
             f"{who} {what}{tried}{unusable}",
             device=self._device,
             step=_STEP,
             remedy=("have the certificate signed anew, or " if self._flawed else "")
-            + f"add a key to the account: ssh-copy-id {port}{who} (passwords are never used)",
+            + f"add a key to the account: {copy} (passwords are never used)",
         )
+
+    def _who(self) -> tuple[str, str]:
+        """The account, and the command that takes a key there."""
+        who = f"{self._hop.user}@{self._hop.host}"
+        port = f"-p {self._hop.port} " if self._hop.port != 22 else ""
+        return who, f"ssh-copy-id {port}{who}"
 
 
 def _certified(

@@ -41,7 +41,11 @@ FAULTS = [
         "another host key", ("host key", "is not the one known", "ssh-keygen -R"), happens=changed_host_key
     ),
     Fault("a key that it does not know", ("refused every key", "ssh-copy-id"), happens=no_known_key),
-    Fault("passwords only", ("only password",), Setup(login="password")),
+    Fault(
+        "passwords only",
+        ("takes no keys, only password", "PubkeyAuthentication yes", "ssh-copy-id"),
+        Setup(login="password"),
+    ),
     Fault("no login", ("This account is currently not available",), Setup(shell="/usr/sbin/nologin")),
 ]
 

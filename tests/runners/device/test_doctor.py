@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bibench_deploy.device_profiles import load_cores, load_profiles
-from bibench_deploy.runners.device.doctor import diagnose
+from bibench_deploy.runners.device.doctor import diagnose, examine
 from bibench_deploy.runners.device.facts import DeviceFacts
 from bibench_deploy.runners.device.probe import parse
 from support.probe_texts import ELF32_ARM, M1, PHONE, PI4, WORK
@@ -164,3 +164,10 @@ def test_every_finding_says_what_why_and_what_to_do(machine: str, bits: int, fre
         assert finding.what
         assert finding.why
         assert finding.remedy
+
+
+def test_a_wrong_profile_is_said_once() -> None:
+    """Both the doctor and the comparison with the profile see the architecture."""
+    facts = DeviceFacts(machine="x86_64", cores=2)
+    codes = [finding.code for finding in examine(facts, PROFILES["rpi4"], CORES)]
+    assert codes == ["architecture", "cores"]
