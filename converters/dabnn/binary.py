@@ -14,9 +14,9 @@ from ..findings import number
 from ..nodes import operand, refusal, shape_of
 from .bits import Bits, bits_of
 from .dab import Kind
-from .holding import Blob, Dot, Doubles, Held
+from .holding import Blob, Dot, Doubles, Held, Signs
 from .limits import direct_kernel
-from .lowering import Lowering, Signs
+from .lowering import Lowering
 from .packing import pack
 
 #: What padded values may be multiples of, for thresholds between two sums to be exact.

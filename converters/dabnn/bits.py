@@ -15,9 +15,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from .coincidence import meets_by_chance
-from .holding import Blob, Dot, Doubles, Held
-from .lowering import Lowering, Signs, is_read_by_steps_alone
+from .holding import Blob, Dot, Doubles, Held, Signs
+from .lowering import Lowering, is_read_by_steps_alone
+from .sizes import is_in_range, is_near
 from .wishes import orientation
+
+#: A border next to 0: subtracting it changes 0 alone.
+_TINY = float(np.finfo(np.float32).smallest_normal)
 
 
 @dataclass(frozen=True)
@@ -50,27 +54,36 @@ def bits_of(low: Lowering, value: ir.Value, pad: float | None) -> Bits:
 
 
 def _stepped(low: Lowering, step: Signs, upright: Doubles) -> Bits:
-    before = len(low.model.layers)
-    held = low.held[step.source].flattened()
-    if not held.is_settled or not held.scale.all():
-        held = low.rehold(step.source, upright, step.threshold)
+    source, before = step.source, len(low.model.layers)
+    held, size = low.held[source].flattened(), low.sizes[step.source]
+    if not held.is_settled or not is_in_range(held, size):
+        held = low.rehold(source, upright, np.where(is_near(step.threshold, size), step.threshold, 0.0))
     border = (step.threshold - held.shift) / held.scale
     side = upright * np.sign(held.scale)  # the bit is side·(blob − border) > 0
     wrong = step.at_threshold * upright > 0
-    chance = not wrong.any() or meets_by_chance(step.source, step.threshold)
+    chance = not wrong.any() or meets_by_chance(source, step.threshold)
     if not chance:
         moved = np.nextafter(
             border.astype(np.float32), np.where(side > 0, -np.inf, np.inf).astype(np.float32)
         )
         border = np.where(wrong, moved.astype(np.float64), border)
+    becomes = held.after(side, -side * border)
+    # Behind a border next to a number, values on a grid would be off it; behind one out of proportion, lost.
+    blurs = not chance and bool((np.abs(border[wrong]) > _TINY).any())
+    shared = low.is_needed(source, besides=step) or any(low.others(source, held.blob))
+    apart = shared and (blurs or not low.is_kept(source, becomes))
+    if apart:
+        low.copied(source)
     if (side != 1).any() or border.any():
-        becomes = held.after(side, -side * border)
-        low.transform(step.source, side, -side * border, None, becomes)
+        low.transform(source, side, -side * border, None, becomes)
+    blob = low.held[source].blob
+    if apart:
+        low.set(source, held)
     how = () if chance else ("equality by the next float",)
     if step.threshold.any():
         ran = len(low.model.layers) > before
         how = (*how, "mean shift by an Affine" if ran else "mean shift absorbed")
-    return Bits(low.held[step.source].blob, upright * step.direction, how)
+    return Bits(blob, upright * step.direction, how)
 
 
 def _counted(low: Lowering, step: Signs, held: Held, dot: Dot, unit: float, upright: Doubles) -> Bits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
@@ -18,6 +19,7 @@ from .holding import Blob, Held
 from .limits import ViolationError, shapes
 from .lowering import Handler, Lowering
 from .probe import probe
+from .sizes import size_of
 from .wishes import plain
 
 SUFFIX = ".dab"
@@ -86,6 +88,7 @@ def lower(graph: BinaryGraph) -> Lowering:
         if handler is None:
             raise refusal(node, f"daBNN has no operator {node.op_type}")
         low.node = node
+        low.sizes[node.outputs[0]] = size_of(node, low.sizes)
         handler(low, node)
         low.finish(node)
     low.node = None
@@ -125,6 +128,7 @@ def _start(graph: ir.Graph) -> Lowering:
     for each in (value, *graph.outputs):
         low.reserve(name_of(each))
     start = plain(shape[2])
+    low.sizes[value] = np.ones(shape[2])
     low.put(value, Held(Blob(name_of(value), shape, own=False), start.scale, start.shift))
     return low
 

@@ -20,8 +20,8 @@ from ..nodes import (
 )
 from .bits import bits_of
 from .dab import Kind
-from .holding import Blob, Doubles, Held
-from .lowering import Lowering, Signs
+from .holding import Blob, Doubles, Held, Signs
+from .lowering import Lowering
 from .wishes import UPRIGHT, Wish, wish
 
 _SQUARE = "daBNN is right for square kernels, strides and paddings only"

@@ -113,3 +113,19 @@ class Held:
         """The same value when its blob has become ``factor·blob + addend``, factor nowhere 0."""
         scale = self.scale / factor
         return replace(self, scale=scale, shift=self.shift - scale * addend)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """A value that is ±1: never stored, since a binary convolution takes the signs of a float blob itself.
+
+    Attributes:
+        source: whose step it is.
+        threshold, direction: (C,): ``direction·(+1 if source >= threshold else −1)``.
+        at_threshold: the model's value at equality, before the direction: 1, −1, or 0 for either.
+    """
+
+    source: ir.Value
+    threshold: Doubles
+    direction: Doubles
+    at_threshold: int

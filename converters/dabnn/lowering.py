@@ -12,26 +12,11 @@ from bibench_deploy.graph import is_binarize
 
 from ..nodes import Array, constant_of, name_of, refusal, shape_of, users
 from .dab import Kind, Layer, Model, Shape, Tensor
-from .holding import Blob, Doubles, Held
+from .holding import Blob, Doubles, Held, Signs
 from .limits import RESERVED
+from .sizes import is_kept
 
 _LANES = 4
-
-
-@dataclass(frozen=True)
-class Signs:
-    """A value that is ±1: never stored, since a binary convolution takes the signs of a float blob itself.
-
-    Attributes:
-        source: whose step it is.
-        threshold, direction: (C,): ``direction·(+1 if source >= threshold else −1)``.
-        at_threshold: the model's value at equality, before the direction: 1, −1, or 0 for either.
-    """
-
-    source: ir.Value
-    threshold: Doubles
-    direction: Doubles
-    at_threshold: int
 
 
 @dataclass
@@ -46,6 +31,7 @@ class Lowering:
         forms: layer name → how it was computed, for the manifest.
         binary: names of the binary layers that were lowered.
         shown: (number of layers so far, value, how it was held then): what a probe can show.
+        sizes: value → (C,), see ``sizes``.
     """
 
     graph: ir.Graph
@@ -55,6 +41,7 @@ class Lowering:
     forms: dict[str, str] = field(default_factory=dict)
     binary: list[str] = field(default_factory=list)
     shown: list[tuple[int, ir.Value, Held, str]] = field(default_factory=list)
+    sizes: dict[ir.Value, Doubles] = field(default_factory=dict)
     node: ir.Node | None = None
     _done: set[ir.Node] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
@@ -158,8 +145,8 @@ class Lowering:
         """Say that a node was lowered: what it alone read is not needed any more."""
         self._done.add(node)
 
-    def is_needed(self, value: ir.Value) -> bool:
-        """Whether anything but the node in progress will still read a value."""
+    def is_needed(self, value: ir.Value, besides: Signs | None = None) -> bool:
+        """Whether anything but the node in progress, and these signs of it, will still read a value."""
         if value.is_graph_output():
             return True
         for user in users(value):
@@ -167,7 +154,11 @@ class Lowering:
                 continue
             if user not in self._done:
                 return True
-        return any(self.is_needed(signs) for signs, step in self.signs.items() if step.source is value)
+        return any(
+            self.is_needed(signs)
+            for signs, step in self.signs.items()
+            if step.source is value and step is not besides
+        )
 
     def others(self, value: ir.Value, blob: Blob) -> Iterator[ir.Value]:
         """Further values of a blob that are still needed, be it as another operand of the node in progress."""
@@ -214,7 +205,10 @@ class Lowering:
             blob = self._mixed(blob, factor, addend, hint)
         else:
             loses = border is not None or not factor.all()
-            if not blob.own or (loses and any(self.others(value, blob))):
+            if not blob.own or any(
+                loses or not self.is_kept(other, self.held[other].after(factor, addend))
+                for other in self.others(value, blob)
+            ):
                 blob = self.copied(value)
             if (factor != 1).any() or addend.any():
                 tensors = [self.tensor(f"{hint}.a", factor), self.tensor(f"{hint}.b", addend)]
@@ -234,6 +228,10 @@ class Lowering:
         tensors = [self.tensor(f"{hint}.weight", weight), self.tensor(f"{hint}.bias", addend)]
         shape = (*blob.shape[:2], len(factor))
         return self.fresh(Kind.FP_CONV, f"{hint}.affine", [blob.name], shape, tensors)
+
+    def is_kept(self, value: ir.Value, held: Held) -> bool:
+        """Whether float32 keeps a value that is held so."""
+        return is_kept(held, self.sizes[value])
 
     def copied(self, value: ir.Value) -> Blob:
         """A blob of its own for a value, which moves there."""

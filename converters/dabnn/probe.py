@@ -39,7 +39,7 @@ def probe(
     model.tensors = {
         renamed(name): replace(tensor, name=renamed(name)) for name, tensor in low.model.tensors.items()
     }
-    restoring = Lowering(low.graph, model)
+    restoring = Lowering(low.graph, model, sizes=low.sizes)
     for name in (*public, *model.tensors, *(renamed(layer.output) for layer in low.model.layers)):
         restoring.reserve(name)
     points = dict(enumerate(outputs))

@@ -17,6 +17,7 @@ from bibench_deploy.graph import BinaryLayer, Step, is_binarize, is_binary_layer
 from ..nodes import users
 from .holding import Doubles
 from .lowering import Lowering, constant_operand
+from .sizes import is_near
 
 #: Operators that hand their input on as it is held.
 _ALIKE = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "Flatten", "Reshape", "Squeeze"})
@@ -36,9 +37,14 @@ def plain(channels: int) -> Wish:
 
 
 def wish(low: Lowering, value: ir.Value, channels: int) -> Wish:
-    """What the first reader with a wish wants of a value of so many channels."""
+    """What the first reader with a wish wants of a value of so many channels.
+
+    A shift that would drown the value is left to the reader.
+    """
     found = _wish(low, value, channels, {})
-    return plain(channels) if found is None else found
+    if found is None:
+        return plain(channels)
+    return Wish(found.scale, np.where(is_near(found.shift, low.sizes[value]), found.shift, 0.0))
 
 
 def _wish(low: Lowering, value: ir.Value, channels: int, seen: dict[ir.Value, Wish | None]) -> Wish | None:
