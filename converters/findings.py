@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bibench_deploy.errors import UnsupportedModelError
 from bibench_deploy.graph import BinaryGraph, BinaryLayer
+from bibench_deploy.graph.edit import is_constant
 
 from .capabilities import Capabilities
 
@@ -149,27 +150,10 @@ def flattened_map(value: ir.Value | None) -> tuple[int, ...] | None:
     return shape(value)[1:] if value is not None and len(shape(value)) == 4 else None
 
 
-def is_constant(value: ir.Value | None) -> bool:
-    """Whether a value is an initializer."""
-    return value is not None and value.const_value is not None
-
-
-def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """A list-of-integers attribute."""
-    attribute = node.attributes.get(name)
-    return tuple(attribute.as_ints()) if attribute is not None else default
-
-
 def varies(array: npt.NDArray[np.float32]) -> bool:
     """Whether a (O, H, W) factor or bias is more than one number a channel."""
     flat = array.reshape(array.shape[0], -1)
     return bool((flat != flat[:, :1]).any())
-
-
-def integer(node: ir.Node, name: str, default: int) -> int:
-    """An integer attribute."""
-    attribute = node.attributes.get(name)
-    return attribute.as_int() if attribute is not None else default
 
 
 def size(dims: tuple[int, ...]) -> int:
@@ -188,7 +172,26 @@ def by(dims: tuple[int, ...]) -> str:
 
 
 def layer_reason(
-    layer: BinaryLayer, *, code: Code, message: str, remedy: str, allow: str | None = None
+    layer: BinaryLayer,
+    *,
+    code: Code,
+    message: str,
+    remedy: str,
+    allow: str | None = None,
+    at: ir.Node | None = None,
 ) -> Reason:
-    """A reason about a binary layer."""
-    return Reason(layer.node.name or "", layer.name, code, message, remedy, allow)
+    """A reason about a binary layer; ``at`` a node in front of it, where it is about that."""
+    return Reason((at or layer.node).name or "", layer.name, code, message, remedy, allow)
+
+
+def node_reason(node: ir.Node, context: Context, code: Code, message: str, remedy: str) -> Reason:
+    """A reason about a node, of whatever layer."""
+    name = node.name or ""
+    return Reason(name, context.layer_of.get(name, ""), code, message, remedy)
+
+
+def form_reason(node: ir.Node, context: Context, what: str, remedy: str) -> Reason:
+    """The reason for an operator that an engine has, but in other forms alone."""
+    return node_reason(
+        node, context, "operator-form", f"{context.title} has no {node.op_type} {what}", remedy
+    )

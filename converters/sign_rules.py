@@ -8,7 +8,18 @@ import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Step, is_binarize, is_binary_layer
 
-from .findings import Change, Context, Finding, Note, Reason, by, flattened_map, number, size, varies
+from .findings import (
+    Change,
+    Context,
+    Finding,
+    Note,
+    by,
+    flattened_map,
+    layer_reason,
+    number,
+    size,
+    varies,
+)
 from .sign_zero import zero_is_common
 
 
@@ -37,9 +48,9 @@ def sign_findings(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
     for node in between:
         # An operator that isn't taken at all is reported as such by the operator's own rules.
         if node.op_type not in takes and node.op_type in context.capabilities.operators.taken:
-            yield Reason(
-                node=node.name or "",
-                layer=layer.name,
+            yield layer_reason(
+                layer,
+                at=node,
                 code="operator-between",
                 message=f"{node.op_type} stands between the sign and the layer; {context.title} takes only "
                 f"{', '.join(takes)} there",
@@ -59,9 +70,9 @@ def sign_findings(layer: BinaryLayer, context: Context) -> Iterator[Finding]:
                 "reads and taken back in the next bias (an Affine more where there is none)",
             )
         elif step.mean_shift and not factors.mean_shift:
-            yield Reason(
-                node=binarize.name or "",
-                layer=layer.name,
+            yield layer_reason(
+                layer,
+                at=binarize,
                 code="mean-shift",
                 message=f"its sign has a learned shift a channel; {context.title} takes no mean shift",
                 remedy="train with an unshifted sign (Bi-Real instead of ReActNet), or choose larq",
@@ -87,9 +98,9 @@ def _read_as_values(
     ]
     if signs.is_graph_output() or strangers:
         what = f"{strangers[0]} reads" if strangers else "the model gives out"
-        yield Reason(
-            node=binarize.name or "",
-            layer=layer.name,
+        yield layer_reason(
+            layer,
+            at=binarize,
             code="operator-between",
             message=f"{what} the signs themselves; {context.title} has them inside binary layers alone",
             remedy="let it read what is in front of the sign",
@@ -106,9 +117,9 @@ def _shift_within_a_channel(layer: BinaryLayer, binarize: ir.Node, context: Cont
     channels, area = source[0], size(source[1:])
     for array in (Step.of(binarize).threshold, Step.of(binarize).direction):
         if array.size == channels * area and varies(array.reshape(channels, area)):
-            yield Reason(
-                node=binarize.name or "",
-                layer=layer.name,
+            yield layer_reason(
+                layer,
+                at=binarize,
                 code="mean-shift",
                 message=f"its sign's shift varies over the flattened map of {by(source[1:])}; "
                 f"{context.title} takes one a channel",
@@ -134,9 +145,9 @@ def _sign_of_zero(layer: BinaryLayer, binarize: ir.Node, context: Context) -> It
             f"{number(engine_value)}; verification on real data tells whether it ever happens",
         )
     else:
-        yield Reason(
-            node=node,
-            layer=layer.name,
+        yield layer_reason(
+            layer,
+            at=binarize,
             code="sign-zero",
             message=f"the model's sign of exactly 0 is 0, a value that no bit can hold, and zeros are common "
             f"here: {common}",

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from bibench_deploy.graph import BinaryLayer, Step, is_binary_layer
-
-from .findings import is_constant
+from bibench_deploy.graph.edit import is_constant
 
 # Operators behind which an exact bound is still an exact bound (an average of bounds is the bound).
 _KEEP = frozenset({
