@@ -28,12 +28,12 @@ _SMALLEST_CHANNEL = 1e-2
 
 def size_of(node: ir.Node, known: Mapping[ir.Value, Doubles]) -> Doubles:
     """The size of a node's output, (C,), where its inputs' are known: sums are taken as of independent terms."""
-    inputs = [known[value] for value in node.inputs if value in known]
+    inputs = [known[value] for value in node.inputs if value is not None and value in known]
     constants = [array for value in node.inputs if (array := constant_of(value)) is not None]
     if is_binary_layer(node):
         layer = BinaryLayer(node)
         multiplier, bias = (_largest(array, len(layer.signs)) for array in (layer.multiplier, layer.bias))
-        return np.sqrt(layer.signs[0].size) * multiplier + bias
+        return multiplier * float(np.sqrt(layer.signs[0].size)) + bias
     first = inputs[0]
     if node.op_type == "Concat":
         return np.concatenate(inputs)
@@ -45,17 +45,17 @@ def size_of(node: ir.Node, known: Mapping[ir.Value, Doubles]) -> Doubles:
         transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not integer(node, "transB", 0))
         weight = (constants[0].T if transposed else constants[0]).astype(np.float64)
         norms = np.sqrt((weight.reshape(len(weight), -1) ** 2).sum(axis=1))
-        bias = _largest(constants[1], len(weight)) if len(constants) > 1 else 0.0
-        return norms * float(np.sqrt((first**2).mean())) + bias
+        bias = _largest(constants[1], len(weight)) if len(constants) > 1 else np.zeros(len(weight))
+        return np.asarray(norms * float(np.sqrt((first**2).mean())) + bias)
     if node.op_type == "Clip":
         return np.minimum(first, max(float(np.abs(bound).max()) for bound in constants))
     constant = _largest(constants[0], len(first))
     if node.op_type in ("Add", "Sub"):
         return first + constant
     if node.op_type == "Div":
-        return first / np.maximum(constant, _LEAST)
+        return np.asarray(first / np.maximum(constant, _LEAST))
     if node.op_type in ("Mul", "PRelu"):
-        return first * (np.maximum(constant, 1.0) if node.op_type == "PRelu" else constant)
+        return np.asarray(first * (np.maximum(constant, 1) if node.op_type == "PRelu" else constant))
     return first
 
 
