@@ -23,3 +23,6 @@ _EXIT_0 = (0xD2800BA8, 0xD2800000, 0xD4000001)  # mov x8, #93; mov x0, #0; svc #
 
 # sdot v0.4s, v1.16b, v2.16b: a Cortex-A76 has it (ARMv8.2 with FEAT_DotProd), a Cortex-A53 and A72 have not.
 DOT_PRODUCT = aarch64_program(0x4E829420, *_EXIT_0)
+
+#: A program of this machine's architecture that takes memory until it is killed: 200 MB of it.
+HUNGRY = b"#!/usr/bin/perl\n$x = chr(1) x 2e8;\n"

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from lab.board import RPI3, RPI4
-from lab.built import BOARD, put_program
+from lab.built import BOARD, HOST, put_program
 from lab.lab import Lab
-from lab.programs import DOT_PRODUCT
+from lab.programs import DOT_PRODUCT, HUNGRY
 from lab.setup import Setup
 from lab.user import User
 from lab.waiting import WAIT_S, measuring, wait_until
@@ -73,7 +73,7 @@ def test_a_server_process_that_is_killed_while_it_measures(lab: Lab, user: User)
 
 def test_a_device_that_goes_off_and_comes_back(lab: Lab, user: User) -> None:
     device = lab.add("board", Setup(), profile="generic-x86_64")
-    with user.starts(*user.profiling("board", *LONG, threads="1,2")) as command:
+    with user.starts(*user.profiling("board", *LONG, "--retries", "1", threads="1,2")) as command:
         wait_until(lambda: measuring(device), "a run on the device")
         device.power_off()
         _, err = command.communicate(timeout=WAIT_S)
@@ -86,17 +86,18 @@ def test_a_device_that_goes_off_and_comes_back(lab: Lab, user: User) -> None:
     assert sorted(row["threads"] for row in user.stored()) == [1, 2]
 
 
-def test_a_program_that_is_killed(lab: Lab, user: User) -> None:
-    """As the kernel does when memory runs out."""
-    device = lab.add("board", Setup(), profile="generic-x86_64")
-    with user.starts(*user.profiling("board", *LONG)) as command:
-        wait_until(lambda: measuring(device), "a run on the device")
-        device.signal(signal.SIGKILL, "--min-time")
-        _, err = command.communicate(timeout=WAIT_S)
-    assert command.returncode == 3
-    assert is_clean(err)
-    assert "memory" in err
+def test_a_program_that_wants_more_memory_than_there_is(lab: Lab, converted: Path, tmp_path: Path) -> None:
+    """The device's kernel kills it, and it alone."""
+    put_program(HOST, HUNGRY, tmp_path / "cache")
+    user = User(lab, tmp_path / "user", converted, cache=tmp_path / "cache")
+    device = lab.add("board", Setup(memory_mb=48), profile="generic-x86_64")
+    done = user.profile("board")
+    assert done.returncode == 3
+    assert is_clean(done.stderr)
+    assert "board, verifying with 1 thread: the system killed the program (signal 9)" in done.stderr
+    assert "want of memory" in done.stderr
     assert user.stored() == []
+    assert device.processes() == []
 
 
 def test_a_program_that_hangs(lab: Lab, user: User) -> None:
