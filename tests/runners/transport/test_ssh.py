@@ -24,6 +24,8 @@ from bibench_deploy.errors import (
     StepTimeoutError,
     UnreachableError,
 )
+from bibench_deploy.runners.device.cache import DeviceCache
+from bibench_deploy.runners.transport import link
 from bibench_deploy.runners.transport.retry import Backoff
 from bibench_deploy.runners.transport.ssh import SshOptions, SshTransport, open_transport
 
@@ -307,8 +309,6 @@ def test_a_session_that_is_killed_is_made_anew(lab: Lab, linux_host: SimulatedDe
 
 
 def test_a_link_that_goes_silent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bibench_deploy.runners.transport import link
-
     monkeypatch.setattr(link, "SILENT_S", 3)
     monkeypatch.setattr(link, "_PROBE_S", 1)
     host = lab.add("linux", Setup(network=True), profile="generic-x86_64")
@@ -320,6 +320,37 @@ def test_a_link_that_goes_silent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> N
         # It kills what the device, still patient, keeps running.
         assert device.run("echo again", timeout_s=20).stdout == b"again\n"
         assert not any("sleep 4321" in line for line in host.processes())
+
+
+def test_a_push_goes_on_where_the_link_went_silent(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(link, "SILENT_S", 3)
+    monkeypatch.setattr(link, "_PROBE_S", 1)
+    host = lab.add("linux", Setup(network=True), profile="generic-x86_64")
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(3 << 20))
+    with _open(_device(lab)) as device:
+        cache = DeviceCache(device, "work")
+        host.link.slow_down(mbit=8)
+        before = host.link.bytes_sent()
+
+        def strike() -> None:
+            while host.link.bytes_sent() - before < 1 << 20:
+                time.sleep(0.02)
+            host.link.cut()
+
+        striker = threading.Thread(target=strike)
+        striker.start()
+        with pytest.raises(ConnectionLostError, match="the connection broke"):
+            cache.ensure(file)
+        striker.join()
+        host.link.mend()
+        host.link.slow_down(mbit=1000)
+        pushed = cache.ensure(file)
+        assert 0 < pushed.bytes < (2 << 20) + (1 << 19)  # what had arrived is not sent again
+        device.pull(pushed.path, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
 def _while_running(device: SshTransport, host: SimulatedDevice, fault: object) -> DeviceError:
