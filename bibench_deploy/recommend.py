@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 #: Which of the paper's accuracies stands for a network that it measured on chips.
 PUBLISHED_DATA: Mapping[str, str] = {"ResNet18": "ImageNet", "ResNet34": "CIFAR10", "VGG-Small": "CIFAR10"}
+#: Of these the accuracy is printed for small images alone, and the latency looks like one of large images: in full
+#: precision it is 6.0 times VGG-Small's and 2.0 times ResNet18's (Kirin 970, 1 thread), as are the
+#: multiply-accumulates at 224×224 (3.7 · 10⁹ against 0.6 · 10⁹ and 1.8 · 10⁹).
+OTHER_INPUTS: Mapping[str, str] = {
+    "ResNet34": "its printed latency looks like one of images of 224×224, its accuracy is of CIFAR10's 32×32"
+}
 PUBLISHED = "BiBench, Tables 17-20"
 
 
@@ -33,6 +39,8 @@ class Candidate:
         measured: on the user's device; else printed in the paper.
         trusted: whether the latency may be compared: a stable measurement, or a printed one.
         rests_on: in words, what the figures come from.
+        cpus: cores that it was pinned to, as they were asked for; None for no pinning.
+        caveat: what makes its figures doubtful; None where nothing does.
     """
 
     network: str
@@ -46,6 +54,8 @@ class Candidate:
     measured: bool
     trusted: bool
     rests_on: str
+    cpus: str | None = None
+    caveat: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,14 @@ class Limits:
 
     def allow(self, candidate: Candidate) -> bool:
         """Whether a candidate keeps within them; a size that is not known does not."""
-        if self.latency_ms is not None and candidate.latency_ms > self.latency_ms:
-            return False
+        return self.allow_latency(candidate) and self.allow_size(candidate)
+
+    def allow_latency(self, candidate: Candidate) -> bool:
+        """Whether it is fast enough."""
+        return self.latency_ms is None or candidate.latency_ms <= self.latency_ms
+
+    def allow_size(self, candidate: Candidate) -> bool:
+        """Whether it is known to be small enough."""
         if self.size_bytes is None:
             return True
         return candidate.size_bytes is not None and candidate.size_bytes <= self.size_bytes
@@ -71,7 +87,10 @@ class Recommendation:
     Attributes:
         choice: None where nothing keeps within the limits.
         others: what else keeps within them and is not worse in everything, best accuracy first.
-        fastest: of all binarized ones, for an answer that is no.
+        fastest: of all binarized ones.
+        nearest: for an answer that is no, what would do if one limit were raised: the fastest that is small enough,
+            the smallest that is fast enough.
+        unknown: for an answer that is no, the best that is fast enough and whose size is not known.
         full_precision: the fastest one; None where nothing is known of it.
     """
 
@@ -81,18 +100,25 @@ class Recommendation:
     others: tuple[Candidate, ...]
     fastest: Candidate
     full_precision: Candidate | None
+    nearest: tuple[Candidate, ...] = ()
+    unknown: Candidate | None = None
 
 
 def measured(rows: Iterable[Row]) -> list[Candidate]:
-    """Candidates from the store: the last row of each artefact with each number of threads, verified ones only."""
+    """Candidates from the store: the newest of each measurement, as in a report, and verified ones only."""
+    from bibench_deploy.results.tidy import newest
     from bibench_deploy.runners.timing import summarise
 
-    last: dict[tuple[str, str, int], Row] = {}
-    for row in rows:
-        if row.state == "measured" and row.verified and row.verified_on_device is not False:
-            key = (row.sha256, row.engine, row.threads)
-            if key not in last or row.measured_at > last[key].measured_at:
-                last[key] = row
+    usable = [
+        row
+        for row in newest(
+            row
+            for row in rows
+            if row.verified and row.verified_on_device is not False and row.state == "measured"
+        )
+        if row.verdict != "invalid"
+    ]
+    several = len({row.host.cpu for row in usable}) > 1
     return [
         Candidate(
             network=row.architecture or row.model,
@@ -105,9 +131,11 @@ def measured(rows: Iterable[Row]) -> list[Candidate]:
             accuracy=None if row.accuracy is None else 100 * row.accuracy,
             measured=True,
             trusted=row.verdict in (None, "stable"),
-            rests_on=f"measured on {row.device}, {row.measured_at:%Y-%m-%d}",
+            rests_on=f"measured on {row.device}{f' ({row.host.cpu})' if several else ''}, "
+            f"{row.measured_at:%Y-%m-%d}",
+            cpus=row.cpus,
         )
-        for row in last.values()
+        for row in usable
     ]
 
 
@@ -137,6 +165,7 @@ def published(chip: str, tables: Tables) -> list[Candidate]:
                     measured=False,
                     trusted=True,
                     rests_on=PUBLISHED,
+                    caveat=OTHER_INPUTS.get(row.architecture),
                 )
             )
     return found
@@ -162,8 +191,24 @@ def _answer(group: Sequence[Candidate], limits: Limits) -> Recommendation | None
     fastest, fastest_full = _fastest(binarized), _fastest(full)
     assert fastest is not None
     front = sorted(_front([candidate for candidate in binarized if limits.allow(candidate)]), key=_preference)
-    choice = front[0] if front else None
-    return Recommendation(fastest.network, fastest.dataset, choice, tuple(front[1:]), fastest, fastest_full)
+    if front:
+        choice, *others = front
+        return Recommendation(fastest.network, fastest.dataset, choice, tuple(others), fastest, fastest_full)
+    nearest, unknown = _nearest(binarized, limits)
+    return Recommendation(fastest.network, fastest.dataset, None, (), fastest, fastest_full, nearest, unknown)
+
+
+def _nearest(
+    candidates: Sequence[Candidate], limits: Limits
+) -> tuple[tuple[Candidate, ...], Candidate | None]:
+    """As ``Recommendation.nearest`` and ``unknown``."""
+    small = [candidate for candidate in candidates if limits.allow_size(candidate)]
+    fast = [candidate for candidate in candidates if limits.allow_latency(candidate)]
+    sized = [(candidate.size_bytes, candidate) for candidate in fast if candidate.size_bytes is not None]
+    smallest = min(sized, key=lambda pair: pair[0], default=(0, None))[1]
+    unsized = sorted((candidate for candidate in fast if candidate.size_bytes is None), key=_preference)
+    found = dict.fromkeys(candidate for candidate in (_fastest(small), smallest) if candidate)
+    return tuple(found), next(iter(unsized), None)
 
 
 def _fastest(candidates: Sequence[Candidate]) -> Candidate | None:

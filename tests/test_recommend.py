@@ -9,6 +9,7 @@ import pytest
 
 from bibench_deploy.recommend import Candidate, Limits, measured, published, recommend
 from bibench_deploy.results import Store
+from bibench_deploy.results.row import HostFacts
 from bibench_deploy.tracks.published import raw_tables
 from support.command import bibench
 from support.rows import make_row
@@ -72,6 +73,18 @@ def test_a_size_that_is_not_known_is_not_within_a_limit() -> None:
     assert answer.choice is None
 
 
+def test_a_no_tells_what_would_do() -> None:
+    slow_and_small, fast_and_large = candidate("bnn", 20, 50, 100), candidate("recu", 5, 50, 900)
+    both = [slow_and_small, fast_and_large, candidate("fda", 20, 90, 900)]
+    (answer,) = recommend(both, Limits(latency_ms=10, size_bytes=200))
+    assert (answer.nearest, answer.unknown) == ((slow_and_small, fast_and_large), None)
+    (answer,) = recommend(both, Limits(latency_ms=1, size_bytes=10))
+    assert (answer.choice, answer.nearest, answer.fastest) == (None, (), fast_and_large)
+    unknown = candidate("reactnet", 5, 60, None)
+    (answer,) = recommend([*both, unknown], Limits(latency_ms=10, size_bytes=200))
+    assert answer.unknown == unknown
+
+
 def test_networks_are_not_mixed_and_measured_ones_go_first() -> None:
     printed = candidate("bnn", 1, 99, network="a", is_measured=False)
     answers = recommend([printed, BNN], Limits())
@@ -98,9 +111,24 @@ def test_only_the_last_verified_measurement_counts() -> None:
     first = make_row(samples_ns=[9_000_000] * 9)
     last = make_row(samples_ns=[5_000_000] * 9, measured_at=first.measured_at.replace(year=2030))
     unverified = make_row(sha256="f" * 64, verified=False)
-    (found,) = measured([last, first, unverified])
+    invalid = make_row(
+        samples_ns=[1_000_000] * 3, verdict="invalid", measured_at=last.measured_at.replace(year=2031)
+    )
+    (found,) = measured([last, first, unverified, invalid])
     assert found.latency_ms == 5
     assert found.size_bytes == first.size_bytes
+    assert measured([invalid]) == []
+
+
+def test_other_cores_and_other_machines_are_other_measurements() -> None:
+    little = make_row(cpus="little")
+    there = make_row(host=HostFacts(cpu="another", arch="aarch64", cores=4, system="Linux 6.1"))
+    found = measured([make_row(), little, there])
+    assert [one.cpus for one in found] == [None, "little", None]
+    assert {one.rests_on.partition(",")[0] for one in found} == {
+        "measured on local (a processor)",
+        "measured on local (another)",
+    }
 
 
 def test_the_command_rests_on_measurements_and_says_so(tmp_path: Path) -> None:
@@ -120,6 +148,14 @@ def test_the_command_answers_no_with_what_would_do(tmp_path: Path) -> None:
     assert "nothing keeps within the limits" in done.stderr
     assert "1.54 ms" in done.stderr
     assert all(answer["choice"] is None for answer in json.loads(done.stdout)["recommendations"])
+
+
+def test_a_size_that_the_paper_does_not_print_is_not_called_too_large(tmp_path: Path) -> None:
+    done = bibench("recommend", "--device", "rpi4", "--max-latency", "20", "--max-size", "1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nothing is known to keep within the limits" in done.stderr
+    assert "the paper prints no sizes" in done.stderr
+    assert "of unknown size: recu with larq, 4 threads, 5.06 ms" in done.stdout
 
 
 @pytest.mark.parametrize(

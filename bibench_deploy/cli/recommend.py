@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 MEGA = 1_000_000
+#: By whether something may keep within them.
+NOTHING = ("nothing keeps within the limits", "nothing is known to keep within the limits")
 #: Alternatives that are shown; --json has all.
 MOST_OTHERS = 4
 
@@ -80,9 +82,9 @@ def recommend(
         _print(device, answers)
     if all(recommendation.choice is None for recommendation in answers):
         raise NotDeployableError(
-            "nothing keeps within the limits",
+            NOTHING[any(answer.unknown for answer in answers)],
             where=f"--device {device}",
-            remedy="raise them: " + _nearest(answers),
+            remedy=_remedy(answers),
         )
 
 
@@ -145,7 +147,9 @@ def _print(device: str, answers: Sequence[Recommendation]) -> None:
         on = f" on {answer.dataset}" if answer.dataset else ""
         out.print(f"[bold]{escape(answer.network)}[/bold]{escape(on)}")
         if answer.choice is None:
-            out.print(f"  nothing keeps within the limits; the fastest is {_words(answer.fastest)}")
+            out.print(f"  {NOTHING[answer.unknown is not None]}")
+            for near in _near(answer):
+                out.print(f"    {near}")
             continue
         out.print(f"  take [bold]{answer.choice.algorithm}[/bold] with [bold]{answer.choice.engine}[/bold]")
         out.print(f"    {_words(answer.choice)}")
@@ -156,6 +160,9 @@ def _print(device: str, answers: Sequence[Recommendation]) -> None:
     basis = dict.fromkeys(a.choice.rests_on for a in answers if a.choice)
     if basis:
         out.print(f"rests on: {escape('; '.join(basis))}")
+    for answer in answers:
+        if answer.choice and answer.choice.caveat:
+            out.print(f"{escape(answer.network)}: {answer.choice.caveat}")
     if any(a.choice and not a.choice.measured for a in answers):
         out.print(
             "The paper measured one network for bnn, dorefa, bireal, recu and fda, whose factors fold into the "
@@ -164,9 +171,10 @@ def _print(device: str, answers: Sequence[Recommendation]) -> None:
 
 
 def _words(candidate: Candidate) -> str:
+    cores = f" on {candidate.cpus}" if candidate.cpus else ""
     parts = [
         f"{candidate.algorithm} with {candidate.engine}",
-        f"{candidate.threads} thread{'s' if candidate.threads > 1 else ''}",
+        f"{candidate.threads} thread{'s' if candidate.threads > 1 else ''}{cores}",
         f"{candidate.latency_ms:.3g} ms{'' if candidate.trusted else ' (unstable)'}",
     ]
     if candidate.size_bytes is not None:
@@ -176,6 +184,15 @@ def _words(candidate: Candidate) -> str:
     return ", ".join(parts)
 
 
-def _nearest(answers: Sequence[Recommendation]) -> str:
-    fastest = min((answer.fastest for answer in answers), key=lambda candidate: candidate.latency_ms)
-    return f"the fastest is {_words(fastest)}"
+def _near(answer: Recommendation) -> list[str]:
+    """For an answer that is no: what would do."""
+    near = answer.nearest or (() if answer.unknown else (answer.fastest,))
+    said = [f"nearest: {_words(candidate)}" for candidate in near]
+    return [*said, *([f"of unknown size: {_words(answer.unknown)}"] if answer.unknown else [])]
+
+
+def _remedy(answers: Sequence[Recommendation]) -> str:
+    if any(answer.unknown for answer in answers):
+        return "leave out --max-size, or measure: the paper prints no sizes"
+    near = dict.fromkeys(f"{answer.network}: {words}" for answer in answers for words in _near(answer))
+    return f"raise them; {'; '.join(near)}"
