@@ -247,7 +247,7 @@ def _order(task: Task) -> Order:
         DataError: its data can't.
         InputError, MissingExtraError: see ``fingerprint``.
     """
-    from bibench_deploy.converters.reader.load import files_of
+    from bibench_deploy.converters.reader.model_file import files_of
 
     try:
         data = task.data.read_bytes() if task.data else None

@@ -2,6 +2,7 @@
 
 ::
 
+    model_file  the ONNX file and its external data, from the model's folder alone
     load        file → reference model: checked, batch fixed, operator set ≥ 18
     simplify    until nothing changes:
       fold        constants computed once
@@ -9,6 +10,7 @@
     recognise   every convolution and linear layer decided
       weights     are they ±s in each output channel?
       trace       is the input a two-valued step of a real tensor?
+        plans       the answer: how a tensor is two-valued
         regions     the elementwise nodes in between
         steps       what step they compute, by evaluation on a grid
         ranges      bounds that settle torch.sign's third value

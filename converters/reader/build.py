@@ -11,7 +11,7 @@ from bibench_deploy.graph.edit import SOURCES, add_constant, replace, static_sha
 from bibench_deploy.graph.ops import BINARIZE, BINARY_CONV, BINARY_LINEAR
 
 from .candidates import Candidate
-from .trace import FactorPlan, MovePlan, PadPlan, Plan, StepPlan
+from .plans import FactorPlan, MovePlan, PadPlan, Plan, StepPlan
 from .weights import BinaryWeights
 
 #: Below this a threshold is no learned shift but a guard against sign(0), as in sign(x + 1e-20).

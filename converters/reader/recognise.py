@@ -18,7 +18,8 @@ from bibench_deploy.graph.edit import is_constant, static_shape
 from .build import Builder
 from .candidates import Candidate, candidate
 from .names import layer_name, unique
-from .trace import FactorPlan, MovePlan, NotBinary, PadPlan, Plan, Tracer
+from .plans import FactorPlan, MovePlan, NotBinary, PadPlan, Plan
+from .trace import Tracer
 from .weights import BinaryWeights, RealWeights, classify
 
 #: Operators with trained numbers that are neither convolution nor linear.

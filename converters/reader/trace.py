@@ -1,13 +1,12 @@
 """Steps 3 and 4 of recognition for one tensor: is it two-valued, and a step of which real tensor?
 
-The answer is a plan; nothing is changed in the graph until a layer turns out to be binary and ``realise`` builds
-the plan's Binarize node and the moves (MaxPool, Reshape, ...) between it and the layer.
+The answer is a plan; nothing is changed in the graph until a layer turns out to be binary (``build``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ import onnx_ir as ir
 
 from bibench_deploy.graph.edit import is_constant, static_shape
 
+from .plans import FactorPlan, MovePlan, NotBinary, PadPlan, Plan, StepPlan
 from .ranges import bounds
-from .regions import Region, compile_region, regions
+from .regions import compile_region, regions
 from .steps import NotAStep, StepFunction, characterise
 
 #: Operators that only move values, or choose the largest: they keep a tensor two-valued.
@@ -50,95 +50,6 @@ _BIASED = {"MatMul", "Gemm"}
 _DISCRETE = {"Sign", "Where", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"}
 #: Smallest normal float32. Thresholds below it are rounded up to it: engines flush subnormal numbers to zero.
 SMALLEST_NORMAL = np.float32(np.finfo(np.float32).tiny)
-
-
-@dataclass(frozen=True)
-class NotBinary:
-    """Why a tensor is not two-valued; ``suspicious`` if it seems to have been meant to be of few bits."""
-
-    reason: str
-    suspicious: bool = False
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """A step of a real tensor: the tensor is ``middle + half · s`` with s of ±1."""
-
-    region: Region
-    step: StepFunction
-    axis: int | None
-
-    @property
-    def half(self) -> float:
-        """Half the distance between the two values."""
-        return self.step.half
-
-    @property
-    def middle(self) -> float:
-        """The mean of the two values."""
-        return self.step.middle
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the nodes that spelled the step."""
-        return tuple(node.name or "" for node in self.region.nodes)
-
-
-@dataclass(frozen=True)
-class MovePlan:
-    """A two-valued tensor behind an operator that only moves values."""
-
-    node: ir.Node
-    output: int
-    parts: tuple[Plan, ...]
-    half: float
-    middle: float
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the nodes that spelled the step."""
-        return tuple(name for part in self.parts for name in part.sources)
-
-
-@dataclass(frozen=True)
-class _Around:
-    """A node around another plan that leaves its two values what they are."""
-
-    node: ir.Node
-    part: Plan
-
-    @property
-    def half(self) -> float:
-        """Half the distance between the two values."""
-        return self.part.half
-
-    @property
-    def middle(self) -> float:
-        """The mean of the two values."""
-        return self.part.middle
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the nodes that spelled the step, and this node's."""
-        return (*self.part.sources, self.node.name or "")
-
-
-@dataclass(frozen=True)
-class PadPlan(_Around):
-    """A two-valued tensor padded with a constant: ``value`` in ±1 terms, (before, after) per axis."""
-
-    pads: tuple[tuple[int, int], ...]
-    value: float
-
-
-@dataclass(frozen=True)
-class FactorPlan(_Around):
-    """A two-valued tensor multiplied by a factor computed at run time (XNOR's K before the convolution)."""
-
-    factor: ir.Value
-
-
-Plan = StepPlan | MovePlan | PadPlan | FactorPlan
 
 
 class Tracer:
