@@ -3,7 +3,8 @@
 from .jsonlines import Contents, Damaged
 from .row import Row
 from .selection import Selection
-from .store import STORE_VARIABLE, Appended, Store, choose_store
+from .store import STORE_VARIABLE, Store, choose_store
+from .stored_rows import Appended
 
 __all__ = [
     "STORE_VARIABLE",

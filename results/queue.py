@@ -29,7 +29,8 @@ from .job import IDENTITY, Claimed, Health, Job, JobSpec, State, job_of, spec_of
 from .row import Row
 from .schema import night_devices, night_jobs
 from .schema import nights as night_table
-from .store import Store, insert_rows
+from .store import Store
+from .stored_rows import insert_rows, parts
 
 __all__ = ["BEAT_S", "STALE_S", "Claimed", "Health", "Job", "JobSpec", "Queue", "State"]
 
@@ -37,9 +38,6 @@ __all__ = ["BEAT_S", "STALE_S", "Claimed", "Health", "Job", "JobSpec", "Queue", 
 BEAT_S: Final = 20.0
 #: … and has lost its claims after six beats that did not come: a locked store may hold one up for 30 s.
 STALE_S: Final = 120.0
-
-#: Rows of one statement that names them.
-_AT_ONCE: Final = 500
 
 
 class Queue:
@@ -124,7 +122,7 @@ class Queue:
         mine = and_(self._of(night_jobs), columns.owner == self.owner, columns.state == State.TAKEN)
         with self._store.transaction(writes=True) as connection:
             held = _locked(connection, mine)
-            for part in _parts(held):
+            for part in parts(held):
                 connection.execute(update(night_jobs).where(columns.seq.in_(part)).values(beat_at=clock_s()))
         return len(held)
 
@@ -172,7 +170,7 @@ class Queue:
         theirs = and_(self._of(night_jobs), columns.owner == owner, columns.state == State.TAKEN)
         with self._store.transaction(writes=True) as connection:
             held = _locked(connection, theirs)
-            for part in _parts(held):
+            for part in parts(held):
                 connection.execute(
                     update(night_jobs).where(columns.seq.in_(part)).values(state=State.WAITING)
                 )
@@ -264,7 +262,7 @@ class Queue:
 
     def _take(self, connection: Connection, seqs: Sequence[int]) -> None:
         columns = night_jobs.c
-        for part in _parts(seqs):
+        for part in parts(seqs):
             connection.execute(
                 update(night_jobs)
                 .where(columns.seq.in_(part))
@@ -302,7 +300,3 @@ def _locked(connection: Connection, wanted: ColumnElement[bool]) -> list[int]:
     """Jobs by their numbers, in the order in which every transaction locks them."""
     columns = night_jobs.c
     return list(connection.scalars(select(columns.seq).where(wanted).order_by(columns.seq).with_for_update()))
-
-
-def _parts(seqs: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (seqs[start : start + _AT_ONCE] for start in range(0, len(seqs), _AT_ONCE))

@@ -7,47 +7,27 @@ killed in the middle of it leaves nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Engine, RowMapping, String, cast, delete, func, or_, select
-from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy import URL, Connection, Engine, delete, select
 
-from bibench_deploy.errors import OutputPathError, StoreError
+from bibench_deploy.errors import OutputPathError
 from bibench_deploy.files import make_folder
 
-from .database import BUSY_S, file_of, insert_new, open_engine, parse_url, shown, transaction
-from .jsonlines import Contents, Damaged, read_lines, valid_row
+from .database import BUSY_S, file_of, open_engine, parse_url, shown, transaction
+from .jsonlines import Contents, Damaged, read_lines
 from .row import Row
-from .samples import pack, unpack
 from .schema import VERSION, imports, measurements, prepare, version_of
 from .selection import ALL, Selection
+from .stored_rows import Appended, found_rows, insert_rows, parts
 
 FILE_NAME = "results.sqlite"
 OLD_FILE_NAME = "results.jsonl"
 STORE_VARIABLE = "BIBENCH_STORE"
-
-# Parameters of one statement; SQLite before 3.32 takes 999.
-_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class Appended:
-    """What became of rows that were appended.
-
-    Attributes:
-        added: how many are new.
-        present: how many were there already, by their ids.
-        differing: of those, the ids of the ones that say something else than the store's; the store's stay.
-    """
-
-    added: int
-    present: int = 0
-    differing: tuple[UUID, ...] = ()
 
 
 class Store:
@@ -125,7 +105,7 @@ class Store:
         if not self._open(create=False):
             return Contents(())
         with self._transaction() as connection:
-            found = list(_parsed(connection, selection))
+            found = list(found_rows(connection, selection))
             damaged = self._damaged_before(connection)
         return Contents(
             tuple(row for row in found if isinstance(row, Row)),
@@ -155,7 +135,7 @@ class Store:
         with self._transaction(writes=True) as connection:
             return sum(
                 connection.execute(delete(measurements).where(measurements.c.id.in_(part))).rowcount
-                for part in _parts(wanted)
+                for part in parts(wanted)
             )
 
     def exists(self) -> bool:
@@ -238,81 +218,3 @@ def choose_store(choice: str | None, workspace: Path) -> Store:
     """
     chosen = choice or os.environ.get(STORE_VARIABLE)
     return Store.at(chosen) if chosen else Store.of_workspace(workspace)
-
-
-def insert_rows(connection: Connection, rows: Sequence[Row]) -> Appended:
-    """Add rows that are not there yet, within the caller's transaction."""
-    given = {row.id: row for row in rows}
-    present: dict[UUID, Row | Damaged] = {}
-    for part in _parts(list(given)):
-        statement = select(measurements).where(measurements.c.id.in_(part))
-        present |= {found["id"]: _row(found) for found in connection.execute(statement).mappings()}
-    new = [_values(row) for row in given.values() if row.id not in present]
-    if new:
-        connection.execute(insert_new(connection, measurements, ["id"]), new)
-    differing = tuple(key for key, row in present.items() if row != given[key])
-    return Appended(len(new), len(rows) - len(new), differing)
-
-
-def _parsed(connection: Connection, selection: Selection) -> Iterator[Row | Damaged]:
-    statement = where(select(measurements), selection).order_by(measurements.c.seq)
-    try:
-        for found in connection.execute(statement).mappings():
-            yield _row(found)
-    except ValueError as error:  # a cell that is not of its column's type, which SQLite does not prevent
-        raise StoreError(
-            f"a row of the store is damaged ({error})", where=str(connection.engine.url)
-        ) from error
-
-
-def where(statement: Select[Any], selection: Selection) -> Select[Any]:
-    """A question about rows, of those alone that are meant."""
-    column = measurements.c
-    lists: Sequence[tuple[ColumnElement[Any], tuple[Any, ...]]] = (
-        (column.device, selection.devices),
-        (column.engine, selection.engines),
-        (column.model, selection.models),
-        (column.variant, selection.variants),
-        (column.threads, selection.threads),
-    )
-    for wanted, values in lists:
-        if values:
-            statement = statement.where(wanted.in_(values))
-    if selection.since:
-        statement = statement.where(column.measured_at >= selection.since)
-    if selection.before:
-        statement = statement.where(column.measured_at < selection.before)
-    if selection.sessions:
-        starts = (column.session.startswith(part, autoescape=True) for part in selection.sessions)
-        statement = statement.where(or_(*starts))
-    if selection.ids:
-        hexadecimal = func.replace(cast(column.id, String), "-", "")
-        starts = (
-            hexadecimal.startswith(part.replace("-", "").lower(), autoescape=True) for part in selection.ids
-        )
-        statement = statement.where(or_(*starts))
-    return statement
-
-
-def _values(row: Row) -> dict[str, Any]:
-    document = row.model_dump(exclude={"schema_version", "samples_ns", "host", "context"})
-    return document | {
-        "host": row.host.model_dump(mode="json"),
-        "context": row.context.model_dump(mode="json"),
-        "samples": pack(row.samples_ns),
-    }
-
-
-def _row(found: RowMapping | Mapping[str, Any]) -> Row | Damaged:
-    document = dict(found)
-    number = document.pop("seq")
-    try:
-        document["samples_ns"] = unpack(document.pop("samples"))
-    except ValueError as error:
-        return Damaged(f"row {number}", str(error))
-    row = valid_row(document)
-    return row if isinstance(row, Row) else Damaged(f"row {number}", row)
-
-
-def _parts(values: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
-    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

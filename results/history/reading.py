@@ -16,7 +16,8 @@ from ..nights import Night, nights, report_of, session_of
 from ..samples import unpack
 from ..schema import measurements
 from ..selection import Selection
-from ..store import Store, where
+from ..store import Store
+from ..stored_rows import where
 from .series import Point, Series, What
 
 #: What is read of a row: all of it would take three times as long.
