@@ -10,22 +10,19 @@ reservation.
 from __future__ import annotations
 
 import itertools
-import os
 import queue
-import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from bibench_deploy.errors import (
     ConnectionLostError,
     DeviceError,
-    InputError,
-    MissingExtraError,
     PermanentDeviceError,
     UnreachableError,
 )
+
+from .libraries import CHECK, RefusedByCoordinator, libraries, translated, version
 
 #: A coordinator answers in milliseconds; acquiring asks each exporter, for which it allows 10 s.
 ANSWER_S = 30.0
@@ -39,50 +36,8 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
 )
-# Of what gRPC says where something else listens: a web server, a crossbar of labgrid before 25.0.
-_NO_GRPC = ("http1", "parsing http/2")
-_NO_SESSION = "does not have a valid session"
 
 ResourcePath = tuple[str, str, str, str]  # exporter, group, class, name
-
-
-class RefusedByCoordinator(Exception):  # noqa: N818 - an answer, which its caller understands or translates
-    """The coordinator understood and said no; its words are the argument."""
-
-
-@dataclass(frozen=True)
-class Libraries:
-    """What the extra ``labgrid`` brings."""
-
-    grpc: Any
-    common: Any
-    messages: Any
-    services: Any
-
-
-def libraries() -> Libraries:
-    """gRPC, and labgrid's messages.
-
-    Raises:
-        MissingExtraError: they are not installed.
-        InputError: a labgrid before 25.0, which spoke another protocol.
-    """
-    # Programs are only ever started here as processes of their own; gRPC need not be ready for a bare fork, and
-    # would complain of every one.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters is raised
-    try:
-        import grpc
-        from labgrid.remote import common
-        from labgrid.remote.generated import labgrid_coordinator_pb2, labgrid_coordinator_pb2_grpc
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("labgrid."):
-            raise InputError(
-                f"the installed labgrid is too old (it has no {error.name})",
-                remedy="pip install 'bibench-deploy[labgrid]'",
-            ) from error
-        raise MissingExtraError("labgrid", "a lab of labgrid") from error
-    return Libraries(grpc, common, labgrid_coordinator_pb2, labgrid_coordinator_pb2_grpc)
 
 
 class Coordinator:
@@ -128,7 +83,7 @@ class Coordinator:
         """
         message = self._libraries.messages.ClientInMessage
         startup = message()
-        startup.startup.version, startup.startup.name = _version(), self.name
+        startup.startup.version, startup.startup.name = version(), self.name
         places, resources = message(), message()
         places.subscribe.all_places = resources.subscribe.all_resources = True
         for first in (startup, places, resources):
@@ -162,7 +117,7 @@ class Coordinator:
                 raise self._broken
         if not answered:
             raise UnreachableError(
-                f"the coordinator does not answer within {timeout_s:.0f} s", where=self.where, remedy=_CHECK
+                f"the coordinator does not answer within {timeout_s:.0f} s", where=self.where, remedy=CHECK
             )
 
     def places(self) -> dict[str, Any]:
@@ -251,7 +206,7 @@ class Coordinator:
         try:
             return call(request, timeout=ANSWER_S)
         except self._libraries.grpc.RpcError as error:
-            raise self._translated(error) from error
+            raise translated(error, self._libraries, self.where) from error
         except ValueError as error:  # what gRPC raises once the channel is closed
             raise self._broken or ConnectionLostError(str(error), where=self.where) from error
 
@@ -267,7 +222,7 @@ class Coordinator:
                         self._synced = message.sync.id
                     self._changed.notify_all()
         except self._libraries.grpc.RpcError as error:
-            ended = self._translated(error)
+            ended = translated(error, self._libraries, self.where)
         if not isinstance(ended, DeviceError):
             ended = PermanentDeviceError(f"the coordinator refuses us ({ended})", where=self.where)
         self._break(ended)
@@ -289,38 +244,6 @@ class Coordinator:
         elif kind == "del_resource":
             self._resources.pop(_path(update.del_resource), None)
 
-    def _translated(self, error: Any) -> Exception:
-        """A failure of gRPC as one of ours."""
-        code, said = self._libraries.grpc.StatusCode, _shortened(error.details() or "")
-        foreign = any(word in said.lower() for word in _NO_GRPC)
-        if error.code() is code.UNIMPLEMENTED or foreign:
-            return PermanentDeviceError(
-                f"what answers there is no coordinator that labgrid {_version()} can talk to ({said})",
-                where=self.where,
-                remedy="a coordinator of labgrid 25.0 or later is needed, and its port (20408 by default)",
-            )
-        if error.code() in (code.UNAVAILABLE, code.DEADLINE_EXCEEDED):
-            return UnreachableError(
-                f"the coordinator can't be reached ({said})", where=self.where, remedy=_CHECK
-            )
-        if error.code() in (code.CANCELLED, code.UNKNOWN, code.INTERNAL) or _NO_SESSION in said:
-            return ConnectionLostError(f"the coordinator lost us ({said})", where=self.where, remedy=_CHECK)
-        return RefusedByCoordinator(said)
-
-
-_CHECK = "see that labgrid-coordinator runs there, and that no firewall is in between"
-
-
-def _shortened(said: str) -> str:
-    """gRPC's words without its history: what failed in the end, without the address that the user gave."""
-    return re.sub(r"^[A-Z_]+: (ipv[46]:\S+: )?", "", said.strip().rpartition("last error: ")[2])
-
 
 def _path(path: Any) -> tuple[str, str, str]:
     return path.exporter_name, path.group_name, path.resource_name
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("labgrid")

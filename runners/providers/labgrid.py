@@ -12,38 +12,29 @@ from urllib.parse import urlsplit
 
 from bibench_deploy.device_profiles import Device, DeviceProfile, Inventory
 from bibench_deploy.errors import (
-    DeviceBusyError,
     DeviceError,
     InputError,
-    PermanentDeviceError,
     TransientDeviceError,
 )
-from bibench_deploy.runners.device.stopping import Stopped
 
 from .base import Say
-from .coordinator import Coordinator, RefusedByCoordinator, libraries
+from .coordinator import Coordinator
+from .libraries import RefusedByCoordinator, libraries
 from .owner import is_dead, own_name
 from .places import (
     acquired_service,
     chosen,
     device_of,
-    holder,
-    missing_match,
-    occupied,
     offered_service,
     profile_of,
 )
+from .reservation import STEP, take
 from .watchdog import Watchdog
 
 SCHEME = "labgrid"
 PORT = 20408
-#: Between two looks at a reservation, as labgrid's own client; unseen for a minute it expires.
-LOOK_S = 1.0
 #: Between two tries to find a coordinator again that went away while we hold places.
 AGAIN_S = 2.0
-#: A reservation that expires while it is waited for is made anew so often: then something is wrong.
-EXPIRED_AT_MOST = 3
-_STEP = "reserving the place"
 
 
 class PlaceLostError(TransientDeviceError):
@@ -154,7 +145,7 @@ class LabgridProvider:
             self._bury(self._open(), say)
             self._watchdog.watch(device.name)
             try:
-                ours = self._take(device.name, say, stop)
+                ours = self._acquired(device.name, say, stop)
                 with self._kept(device.name, say):
                     yield ours
             finally:
@@ -176,68 +167,16 @@ class LabgridProvider:
             raise PlaceLostError(
                 f"the place was lost: {held.lost}",
                 device=device.name,
-                step=_STEP,
+                step=STEP,
                 remedy="run the command again: it continues where it was",
             )
 
     # --- one place -------------------------------------------------------------------------------------
 
-    def _take(self, name: str, say: Say, stop: threading.Event) -> Device:
-        """Wait for a place and acquire it."""
+    def _acquired(self, name: str, say: Say, stop: threading.Event) -> Device:
         coordinator = self._open()
-        absent = missing_match(self._place(coordinator, name), coordinator.resources(), self.where)
-        if absent is not None:
-            raise absent
-        expired, told, token = 0, "", coordinator.reserve(name).token
-        try:
-            while True:
-                state = _state(coordinator, token)
-                if state in ("allocated", "acquired") and self._acquired(coordinator, name):
-                    break
-                if state not in ("waiting", "allocated", "acquired"):
-                    expired += 1
-                    if expired > EXPIRED_AT_MOST:
-                        raise _expired(name)
-                    say(f"{name}: the reservation was lost while waiting; made anew")
-                    token = coordinator.reserve(name).token
-                    continue
-                place = self._place(coordinator, name)
-                by = holder(place, coordinator.reservations() if not place.acquired else ())
-                if not self._wait:
-                    raise _busy(name, by)
-                if by != told:
-                    say(f"{name}: waiting for {by}")
-                    told = by
-                if stop.wait(LOOK_S):
-                    raise Stopped
-        finally:
-            # What is acquired needs no reservation: it would keep the place for us after we give it back.
-            with contextlib.suppress(DeviceError):
-                coordinator.cancel(token)
-        place = self._place(coordinator, name)
+        place = take(coordinator, name, say, stop, wait=self._wait)
         return self._device(place, acquired_service(place, coordinator.resources(), self.where))
-
-    def _acquired(self, coordinator: Coordinator, name: str) -> bool:
-        """Acquire a place that is reserved for us; False if someone was faster."""
-        try:
-            coordinator.acquire(name)
-        except RefusedByCoordinator as refused:
-            place = self._place(coordinator, name)
-            if place.acquired or (place.reservation and "was not reserved for" in str(refused)):
-                return False
-            raise self._blocked(coordinator, place, refused) from refused
-        return True
-
-    def _blocked(self, coordinator: Coordinator, place: Any, refused: RefusedByCoordinator) -> DeviceError:
-        """Why a free place can't be acquired."""
-        resources = coordinator.resources()
-        why = "; ".join([str(refused), *occupied(place, resources)])
-        return missing_match(place, resources, self.where) or TransientDeviceError(
-            f"the coordinator refuses the place: {why}",
-            device=place.name,
-            step=_STEP,
-            remedy="release the other place, or see the coordinator's and the exporter's log",
-        )
 
     def _give_back(self, name: str, say: Say) -> bool:
         """Release a place unless it was lost; False if that could not be told to the coordinator."""
@@ -335,14 +274,6 @@ class LabgridProvider:
                 coordinator.release(place.name, place.acquired)
                 say(f"{place.name}: given back for {place.acquired}, which no longer runs")
 
-    def _place(self, coordinator: Coordinator, name: str) -> Any:
-        place = coordinator.places().get(name)
-        if place is None:
-            raise PermanentDeviceError(
-                "there is no such place any more", device=name, step=_STEP, remedy="see labgrid-client places"
-            )
-        return place
-
     def _expected(self, coordinator: Coordinator, place: Any) -> Device:
         """A device before it is ours; what is wrong with its address concerns who reserves it."""
         try:
@@ -352,29 +283,3 @@ class LabgridProvider:
 
     def _device(self, place: Any, service: Mapping[str, Any] | None) -> Device:
         return device_of(place, service, self._inventory, self._profiles, self.where)
-
-
-def _state(coordinator: Coordinator, token: str) -> str:
-    """What became of a reservation: labgrid's word for it, "gone" where it has been removed."""
-    try:
-        return str(coordinator.poll(token).state.name)
-    except RefusedByCoordinator:
-        return "gone"
-
-
-def _busy(name: str, by: str) -> DeviceBusyError:
-    return DeviceBusyError(
-        f"the place is taken by {by}",
-        device=name,
-        step=_STEP,
-        remedy="wait until it is free (leave out --no-wait)",
-    )
-
-
-def _expired(name: str) -> TransientDeviceError:
-    return TransientDeviceError(
-        f"the reservation expired {EXPIRED_AT_MOST + 1} times while it was waited for",
-        device=name,
-        step=_STEP,
-        remedy="see whether the connection to the coordinator is cut again and again",
-    )

@@ -105,7 +105,8 @@ def give_back(address: str, name: str, places: set[str]) -> None:
     Raises:
         DeviceError: the coordinator can't be reached.
     """
-    from bibench_deploy.runners.providers.coordinator import Coordinator, RefusedByCoordinator
+    from bibench_deploy.runners.providers.coordinator import Coordinator
+    from bibench_deploy.runners.providers.libraries import RefusedByCoordinator
     from bibench_deploy.runners.providers.owner import own_name
 
     coordinator = Coordinator(address, own_name())

@@ -31,11 +31,8 @@ from bibench_deploy.errors import (
 )
 from bibench_deploy.runners.device.stopping import Stopped
 from bibench_deploy.runners.providers.coordinator import Coordinator
-from bibench_deploy.runners.providers.labgrid import (
-    EXPIRED_AT_MOST,
-    LabgridProvider,
-    PlaceLostError,
-)
+from bibench_deploy.runners.providers.labgrid import LabgridProvider, PlaceLostError
+from bibench_deploy.runners.providers.reservation import EXPIRED_AT_MOST
 
 pytestmark = pytest.mark.slow
 
