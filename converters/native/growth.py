@@ -27,6 +27,7 @@ def grow(epilogue: Epilogue) -> None:
             return
         if steps:
             epilogue.late += steps
+            return  # they read what is stored: nothing may be added to it any more
 
 
 def _next(epilogue: Epilogue) -> tuple[ir.Node, list[ir.Node]] | None:

@@ -130,6 +130,16 @@ def test_a_sign_in_front_of_a_clip_is_taken_from_behind_it_only_where_that_is_th
         agree(graph, {"x": numbers(1, 8, 5, 5)}, exact=True)
 
 
+def test_a_sign_in_front_of_a_clip_does_not_see_what_is_added_behind_it() -> None:
+    rng = np.random.default_rng(6)
+    first, constants = binary_layer(rng, "x", "a", (8, 8, 3, 3), pads=(1,) * 4, multiplier=0.25)
+    second, more = binary_layer(rng, "a", "b", (8, 8, 3, 3), pads=(1,) * 4, threshold=0.5)
+    limits = {"low": np.float32(-1), "high": np.float32(1)}
+    body = f"{first} c = Clip(a, low, high)\n z = Add(c, x)\n {second} y = Add(b, z)"
+    graph = make_graph(body, {"x": (1, 8, 5, 5)}, constants={**constants, **more, **limits})
+    agree(graph, {"x": numbers(1, 8, 5, 5)})
+
+
 def test_signs_with_other_thresholds_are_operators_of_their_own() -> None:
     rng = np.random.default_rng(7)
     parts, constants = [], {"r": numbers(1, 8, 5, 5)}
