@@ -1,7 +1,9 @@
 // bibench-run: runs and measures a model on the device it was pushed to.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <unistd.h>
 
 #include "error.h"
 #include "options.h"
@@ -35,9 +37,17 @@ void run(const bibench::Options& options) {
   else measure(engine, options);
 }
 
+// A mapped page that can't be had: the file was cut off, or its medium fails, while it was in use.
+extern "C" void lost_page(int) {
+  static const char text[] = "bibench-run: the model's file was cut off or became unreadable while it was in use\n";
+  (void)!write(STDERR_FILENO, text, sizeof text - 1);
+  _exit(2);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
+  signal(SIGBUS, lost_page);
   try {
     run(bibench::parse_options(count, words));
     if (fflush(stdout) != 0 || ferror(stdout)) bibench::fail("the output can't be written");

@@ -39,14 +39,18 @@ double number(const char* option, const char* text, double low, double high) {
   return value;
 }
 
+int whole(const char* option, const char* text, int low, int high) {
+  const double value = number(option, text, low, high);
+  if (value != std::floor(value)) fail("%s: '%.60s' is not a whole number", option, text);
+  return int(value);
+}
+
 std::vector<int> list(const char* option, const char* text, int low, int high) {
   std::vector<int> values;
   std::string rest = text;
   for (size_t at = 0; at <= rest.size();) {
     const size_t comma = std::min(rest.find(',', at), rest.size());
-    const double value = number(option, rest.substr(at, comma - at).c_str(), low, high);
-    if (value != std::floor(value)) fail("%s: '%.60s' is not a list of whole numbers", option, text);
-    values.push_back(int(value));
+    values.push_back(whole(option, rest.substr(at, comma - at).c_str(), low, high));
     at = comma + 1;
   }
   return values;
@@ -65,8 +69,8 @@ Options parse_options(int count, char** words) {
     if (word == "--threads") o.threads = list("--threads", value(), 1, 1024);
     else if (word == "--cpus") o.cpus = list("--cpus", value(), 0, 1023);
     else if (word == "--min-time") o.min_time = number("--min-time", value(), 0, 86400);
-    else if (word == "--min-runs") o.min_runs = int(number("--min-runs", value(), 1, 1e6));
-    else if (word == "--warmup") o.warmup = int(number("--warmup", value(), 0, 1e6));
+    else if (word == "--min-runs") o.min_runs = whole("--min-runs", value(), 1, 1000000);
+    else if (word == "--warmup") o.warmup = whole("--warmup", value(), 0, 1000000);
     else if (word == "--input") o.inputs.push_back(value());
     else if (word == "--output") o.outputs.push_back(value());
     else if (word == "--dump") o.dump = value();

@@ -1,8 +1,11 @@
 #include "pool.h"
 
+#include "error.h"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
+#include <system_error>
 
 namespace bibench {
 namespace {
@@ -16,14 +19,16 @@ constexpr uint64_t kTileMask = (uint64_t{1} << kTileBits) - 1;
 uint64_t tiles_of(uint64_t ticket) { return (ticket >> kTileBits) & kTileMask; }
 uint64_t generation_of(uint64_t ticket) { return ticket >> (2 * kTileBits); }
 
-void pin(int cpu) {
+// Whether the system lets the calling thread run on this CPU alone, as it does from now on.
+bool pin(int cpu) {
 #if defined(__linux__)
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof set, &set);
+  return sched_setaffinity(0, sizeof set, &set) == 0;
 #else
   (void)cpu;
+  return false;
 #endif
 }
 
@@ -41,15 +46,24 @@ Pool::Pool(int threads, const std::vector<int>& cpus) {
   // A thread beyond the cores could only take one from another thread, which would then be waited for. 0: unknown.
   const int cores = cpus.empty() ? int(std::thread::hardware_concurrency()) : int(cpus.size());
   const int used = cores > 0 && cores < threads ? cores : threads;
-  if (!cpus.empty()) pin(cpus[0]);
-  for (int i = 1; i < used; i++)
-    workers_.emplace_back([this, i, cpus] {
-      if (!cpus.empty()) pin(cpus[size_t(i)]);
-      work();
-    });
+  // Each is tried here, where a failure can be told; this thread stays on the first.
+  for (size_t i = cpus.empty() ? 0 : size_t(used); i-- > 0;)
+    if (!pin(cpus[i])) fail("--cpus: the system lets no thread of this process be pinned to CPU %d", cpus[i]);
+  try {
+    for (int i = 1; i < used; i++)
+      workers_.emplace_back([this, i, cpus] {
+        if (!cpus.empty()) pin(cpus[size_t(i)]);
+        work();
+      });
+  } catch (const std::system_error& error) {
+    stop();  // a thread that runs must be joined before it may be forgotten
+    fail("--threads: the system starts no more than %zu threads: %s", workers_.size() + 1, error.what());
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;

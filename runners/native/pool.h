@@ -13,7 +13,7 @@ namespace bibench {
 class Pool {
  public:
   // threads ≥ 1, the caller's included; no more of them than there are cores, or entries of `cpus`. With `cpus`,
-  // thread i is pinned to cpus[i].
+  // thread i is pinned to cpus[i]; an Error where the system does not do so, or starts too few threads.
   explicit Pool(int threads, const std::vector<int>& cpus = {});
   ~Pool();
   Pool(const Pool&) = delete;
@@ -36,6 +36,7 @@ class Pool {
   using Call = void (*)(const void*, int64_t);
   void start(int64_t n, Call call, const void* context);
   void work();
+  void stop();
   bool take_one();
 
   // [generation: 16 bits][tiles: 24][next tile: 24], so that one fetch-and-add tells which job a tile is of: a

@@ -8,6 +8,7 @@ import resource
 import struct
 import subprocess
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -135,6 +136,22 @@ def test_a_flipped_bit(engine: Path, tmp_path: Path, at: int) -> None:
 def test_missing_model_and_folder(engine: Path, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.bbm"):
         refused(subprocess.run([engine, path], capture_output=True, text=True, check=False))
+
+
+def test_a_file_that_is_cut_off_while_it_is_in_use(engine: Path, tmp_path: Path) -> None:
+    data = everything().data()
+    model = tmp_path / "m.bbm"
+    model.write_bytes(data)
+    with subprocess.Popen([engine, model, "--serve"], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        print("nonsense", file=run.stdin, flush=True)
+        assert run.stdout.readline().startswith("error")  # it is loaded
+        model.write_bytes(b"")
+        (tmp_path / "x").write_bytes(bytes(4 * 720))
+        said = run.communicate(f"run {tmp_path / 'x'} {tmp_path / 'y'}\n")[1]
+    assert run.returncode == 2
+    assert said == ("bibench-run: the model's file was cut off or became unreadable while it was in use\n")
 
 
 def mutant(data: bytes, rng: random.Random) -> bytes:

@@ -240,13 +240,22 @@ def test_dump_and_serve(tmp_path: Path, engine: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--threads", "0"], ["--threads", "1,,2"], ["--nonsense"], ["m.bbm", "--min-time"], ["a", "b"],
-     ["m.bbm", "--dump", "x"], ["m.bbm", "--output", "y"], ["--threads"]],
+     ["m.bbm", "--dump", "x"], ["m.bbm", "--output", "y"], ["--threads"], ["m.bbm", "--min-runs", "2.5"]],
 )  # fmt: skip
 def test_wrong_usage(engine: Path, arguments: list[str]) -> None:
     run = subprocess.run([engine, *arguments], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr.startswith("bibench-run: ")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_cpu_that_is_not_there_is_an_error(engine: Path, tmp_path: Path) -> None:
+    """Times of threads that run anywhere are not those of the cores that were asked for."""
+    model = doubled().write(tmp_path / "m.bbm")
+    command = [engine, model, "--threads", "2", "--cpus", f"{min(os.sched_getaffinity(0))},1023"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "pinned to CPU 1023" in run.stderr
 
 
 def test_unknown_kernel(engine: Path) -> None:
