@@ -37,7 +37,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Gelu"): elementwise.gelu,
     ("", "HardSigmoid"): elementwise.hard_sigmoid,
     ("", "LayerNormalization"): elementwise.layer_norm,
-    ("", "Cast"): elementwise.identity,
+    **{("", op): elementwise.identity for op in ("Cast", "Identity")},
     ("", "MaxPool"): windows.pool,
     ("", "AveragePool"): windows.pool,
     ("", "GlobalAveragePool"): windows.global_pool,

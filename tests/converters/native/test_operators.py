@@ -254,6 +254,13 @@ def test_an_operator(shape: tuple[int, ...], body: str) -> None:
     agree(make_graph(body, {"x": shape}, outputs, used), {"x": numbers(*shape)})
 
 
+def test_two_outputs_that_are_the_same_are_both_there() -> None:
+    """What removes common subexpressions leaves an Identity in front of the second."""
+    body = "y = Mul(x, s)\n z = Mul(x, s)"
+    graph = make_graph(body, {"x": IMAGE}, ("y", "z"), {"s": C["s"]})
+    agree(graph, {"x": numbers(*IMAGE)}, exact=True)
+
+
 @pytest.mark.parametrize("body", ["y = Mod <fmod = 1> (x, two)", 'y = Gelu <approximate = "tanh"> (x)'])
 def test_what_it_lacks_is_refused_by_name(body: str) -> None:
     graph = make_graph(body, {"x": IMAGE}, constants={"two": C["two"]})
