@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ SOURCES = "bibench_deploy.runners.native"
 HOST = "host"
 #: Names a program to be used as it is: a path, or a command such as ``qemu-aarch64-static PATH``.
 PROGRAM_VARIABLE = "BIBENCH_RUN"
+#: Names the compiler for this machine: a path, or a command such as ``ccache g++``.
+COMPILER_VARIABLE = "CXX"
 
 Progress = Callable[[str], None]
 COMMON_FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-pthread", "-w")
@@ -96,23 +99,14 @@ def program(progress: Progress = lambda message: None) -> tuple[str, ...]:
     """The command that starts ``bibench-run`` on this machine, built if that was not done before.
 
     Raises:
-        InputError: the variable ``BIBENCH_RUN`` names something that can't be started.
+        InputError: the variable ``BIBENCH_RUN``, or ``CXX``, names something that can't be started.
         MissingExtraError: there is no compiler.
         EngineError: the compiler failed.
         StorageError, OutputPathError: the cache folder can't be written.
     """
     given = os.environ.get(PROGRAM_VARIABLE)
     if given:
-        import shlex
-
-        command = tuple(shlex.split(given))
-        if not command or shutil.which(command[0]) is None:
-            raise InputError(
-                "names no program that can be started",
-                where=f"{PROGRAM_VARIABLE}={given}",
-                remedy="unset the variable, or let it name bibench-run",
-            )
-        return command
+        return _command(PROGRAM_VARIABLE, given, "bibench-run")
     return (str(build(HOST, progress=progress)),)
 
 
@@ -125,7 +119,7 @@ def build(name: str, folder: Path | None = None, progress: Progress = lambda mes
         progress: told before something that takes time.
 
     Raises:
-        InputError: no such target.
+        InputError: no such target, or the variable ``CXX`` names nothing that can be started.
         MissingExtraError: there is no compiler for it.
         EngineError: the compiler failed.
         StorageError, OutputPathError: the cache folder can't be written.
@@ -167,7 +161,7 @@ def toolchain(name: str) -> Toolchain:
     """What builds for a target on this machine.
 
     Raises:
-        InputError: no such target.
+        InputError: no such target, or the variable ``CXX`` names nothing that can be started.
         MissingExtraError: there is no compiler for it.
     """
     if name == HOST:
@@ -228,13 +222,40 @@ def program_path(name: str, chain: Toolchain, sources: Mapping[str, bytes], fold
 
 def _system_compiler() -> Toolchain | None:
     """CXX, or the compiler that is found first; None where there is none."""
-    for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-            first = (said.stdout.splitlines() or [name])[0].strip()
-            return Toolchain((found,), first, ())
-    return None
+    given = os.environ.get(COMPILER_VARIABLE)
+    if given:
+        command = _command(COMPILER_VARIABLE, given, "a C++17 compiler")
+    else:
+        found = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+        if found is None:
+            return None
+        command = (found,)
+    try:
+        said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EngineError(f"the compiler can't be started: {error.strerror}", where=command[0]) from error
+    first = (said.stdout.splitlines() or [Path(command[0]).name])[0].strip()
+    return Toolchain(command, first, ())
+
+
+def _command(variable: str, text: str, what: str) -> tuple[str, ...]:
+    """What a variable of the environment names: a program, and words that belong in front of its own.
+
+    Raises:
+        InputError: it can't be started.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    found = shutil.which(words[0]) if words else None
+    if found is None:
+        raise InputError(
+            "names no program that can be started",
+            where=f"{variable}={text}",
+            remedy=f"unset the variable, or let it name {what}",
+        )
+    return (found, *words[1:])
 
 
 def _zig(target: Target, what: str) -> Toolchain:

@@ -100,9 +100,29 @@ def test_an_unknown_target_is_an_error(tmp_path: Path) -> None:
 def test_a_program_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROGRAM_VARIABLE, f"{sys.executable} 'bibench run'")
     assert native_build.program() == (sys.executable, "bibench run")
-    monkeypatch.setenv(PROGRAM_VARIABLE, "no-such-program")
-    with pytest.raises(InputError, match="names no program"):
-        native_build.program()
+    for wrong in ("no-such-program", "'"):
+        monkeypatch.setenv(PROGRAM_VARIABLE, wrong)
+        with pytest.raises(InputError, match="names no program"):
+            native_build.program()
+
+
+def test_the_compiler_may_be_a_command_and_is_never_another_than_named(
+    compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", f"env LANG=C '{compiler}'")
+    told: list[str] = []
+    assert build(HOST, tmp_path / "cache", told.append).read_text(encoding="utf-8") == "program"
+    assert "fake 1" in told[0]
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="names no program") as caught:
+        build(HOST, tmp_path / "cache")
+    assert caught.value.where == "CXX=no-such-compiler"
+    unfit = tmp_path / "unfit"
+    unfit.write_text("no program\n", encoding="utf-8")
+    unfit.chmod(0o755)
+    monkeypatch.setenv("CXX", str(unfit))
+    with pytest.raises(EngineError, match="can't be started"):
+        build(HOST, tmp_path / "cache")
 
 
 def test_the_sources_are_in_the_package() -> None:
