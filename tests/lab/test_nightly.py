@@ -20,7 +20,7 @@ from bibench_deploy.results import Store
 from lab.lab import Lab
 from lab.setup import Setup
 from lab.user import User
-from lab.waiting import measuring, wait_until
+from lab.waiting import let_lease_run_out, measuring, wait_until
 from support.cli_nets import write_net
 from support.command import is_clean
 
@@ -84,6 +84,8 @@ def test_a_night_that_is_killed_and_resumed_among_broken_devices(lab: Lab, user:
         wait_until(lambda: maintainer.rows().total() >= 2, "the first rows", WAIT_S)
         os.killpg(first.pid, signal.SIGKILL)
     before = maintainer.rows()
+    for name in ("good", "cycled", "hung"):
+        let_lease_run_out(lab.devices[name], first.pid)
     with user.starts(*maintainer.command, *options, "--json", "--junit", "junit.xml") as again:
         hung, cycled = lab.devices["hung"], lab.devices["cycled"]
         wait_until(lambda: hung.hangs("--min-time"), "a run on the device that is to hang", WAIT_S)

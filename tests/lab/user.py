@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bibench_deploy.results import Store
 from support.command import COMMAND, environment
 
 from .lab import Lab
@@ -82,10 +82,7 @@ class User:
         return self.bibench(*self.profiling(device, *options, threads=threads, twin=twin), **variables)
 
     def stored(self) -> list[dict[str, Any]]:
-        """The rows that his workspace keeps."""
-        done = self.bibench("results", "list", "--json")
-        if "holds no rows" in done.stderr:
-            return []
-        assert done.returncode == 0, done.stderr
-        rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
-        return rows
+        """The rows that his workspace keeps; how the command lists them is tests/cli's."""
+        contents = Store.of_workspace(self.home / "bibench-workspace").read()
+        assert contents.damaged == ()
+        return [row.model_dump() for row in contents.rows]

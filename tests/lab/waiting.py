@@ -21,3 +21,17 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = WAIT_S) ->
 def measuring(device: SimulatedDevice) -> bool:
     """Whether the native engine times something there."""
     return any("bibench-run" in line and "--min-time" in line for line in device.processes())
+
+
+def let_lease_run_out(device: SimulatedDevice, process: int) -> None:
+    """A minute without a sign of life of a command that was killed, by the device's clock."""
+    held = device.inside(f'grep -ls "(process {process}[,)]" "$1"/tmp/bibench-deploy.lease/*/owner || true')
+    for owner in held.splitlines():
+        lease = owner.removesuffix("/owner")
+        nonce = device.inside(f"cat {lease}/nonce").strip()
+        # What it had started there ends by itself, and renews the lease until then.
+        wait_until(
+            lambda nonce=nonce: not any(nonce in line for line in device.processes()),
+            "the end of what a killed command left running",
+        )
+        device.inside(f'read -r until clock <{lease}/beat; echo "$((until - 60)) $clock" >{lease}/beat')
