@@ -25,6 +25,7 @@ from lab.lab import Lab
 from lab.labgrid_server import LabgridLab, wait_until
 from lab.setup import Setup
 from lab.user import User
+from lab.waiting import let_lease_run_out
 from support import postgres
 from support.cli_nets import write_net
 from support.command import is_clean
@@ -175,9 +176,9 @@ def test_two_hosts_share_a_night(labgrid: LabgridLab, store: str, hosts: Callabl
 
 
 def test_the_other_host_takes_over_what_a_killed_one_leaves(
-    labgrid: LabgridLab, store: str, hosts: Callable[..., list[Host]]
+    lab: Lab, labgrid: LabgridLab, store: str, hosts: Callable[..., list[Host]]
 ) -> None:
-    first, second = hosts(labgrid, store, seconds=2)
+    first, second = hosts(labgrid, store, seconds=1)
     with first.night() as one, second.night() as other:
         wait_until(lambda: claims(store, one) > 0 and claims(store, other) > 0, "both at work", WAIT_S)
         wait_until(lambda: rows(store).total() >= 1, "a row", WAIT_S)
@@ -191,6 +192,8 @@ def test_the_other_host_takes_over_what_a_killed_one_leaves(
             "the release of its places",
         )
         let_time_pass(store, one)
+        for device in lab.devices.values():
+            let_lease_run_out(device, one.pid)
         report = ended(other)
     assert rows(store) == ALL  # nothing twice, nothing missing
     assert before.keys() <= ALL.keys()
