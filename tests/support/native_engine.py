@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,7 @@ def build(extra: Sequence[str] = (), compiler: Sequence[str] = (), libraries: Se
     return executable
 
 
+@cache
 def kernels(executable: Path) -> list[str]:
     """The kernels that this machine can execute."""
     names = []
