@@ -134,11 +134,17 @@ class NativeSession:
         given.write_bytes(content)
         answer = self._ask(f"run {given}\t{got}\n")
         if not answer.startswith("ok"):
-            raise EngineError(f"bibench-run failed: {answer.removeprefix('error ').strip()}")
+            raise EngineError(
+                f"bibench-run failed: {answer.removeprefix('error ').strip()}",
+                remedy="please report it with the artefact",
+            )
         values = np.fromfile(got, "<f4")
         sizes = [int(np.prod(view.artefact_shape)) for view in self._outputs]
         if len(values) != sum(sizes):
-            raise EngineError(f"bibench-run gave {len(values)} numbers where the artefact has {sum(sizes)}")
+            raise EngineError(
+                f"bibench-run gave {len(values)} numbers where the artefact has {sum(sizes)}",
+                remedy="please report it with the artefact",
+            )
         ends = np.cumsum(sizes)[:-1]
         return list(np.split(values.astype(np.float32, copy=False), ends))
 
@@ -191,7 +197,8 @@ class NativeSession:
             done = subprocess.run(
                 command,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # names are as a file has them
                 check=False,
                 timeout=TIMEOUT_S,
                 stdin=subprocess.DEVNULL,

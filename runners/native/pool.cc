@@ -32,6 +32,15 @@ bool pin(int cpu) {
 #endif
 }
 
+// CPUs that this process may run on, which taskset or a container may make fewer than the machine has; 0: unknown.
+int usable_cpus() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  return int(std::thread::hardware_concurrency());
+}
+
 inline void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -43,8 +52,8 @@ inline void pause() {
 }  // namespace
 
 Pool::Pool(int threads, const std::vector<int>& cpus) {
-  // A thread beyond the cores could only take one from another thread, which would then be waited for. 0: unknown.
-  const int cores = cpus.empty() ? int(std::thread::hardware_concurrency()) : int(cpus.size());
+  // A thread beyond the cores could only take one from another thread, which would then be waited for.
+  const int cores = cpus.empty() ? usable_cpus() : int(cpus.size());
   const int used = cores > 0 && cores < threads ? cores : threads;
   // Each is tried here, where a failure can be told; this thread stays on the first.
   for (size_t i = cpus.empty() ? 0 : size_t(used); i-- > 0;)

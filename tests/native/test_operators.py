@@ -207,6 +207,13 @@ def test_measuring_prints_raw_samples(tmp_path: Path, engine: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     assert [row["workers"] for row in rows] == [min(count, cores) for count in (1, 2, 8)]
     assert all(len(row["samples_ns"]) == 5 and row["kernel"] for row in rows)
+    narrow = subprocess.run(
+        [engine, model, "--threads", "8", "--min-time", "0"],
+        capture_output=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    )
+    assert json.loads(narrow.stdout)["workers"] == 1  # what it may use counts, not what the machine has
     per_op = subprocess.run(
         [engine, model, "--per-op", "--min-time", "0"], capture_output=True, text=True, check=True
     )
