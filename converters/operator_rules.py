@@ -12,6 +12,7 @@ from bibench_deploy.graph.edit import is_constant
 
 from .findings import Context, Finding, Note, by, flattened_map, form_reason, node_reason, shape, size
 from .nodes import integer
+from .sign_rules import spelled_sign
 from .window_rules import convolution, pool, square_map
 
 _POOLS = ("MaxPool", "AveragePool")
@@ -24,6 +25,9 @@ def operator_findings(node: ir.Node, context: Context) -> Iterator[Finding]:
     """Everything to say about one node that isn't part of a binary layer."""
     operators = context.capabilities.operators
     if node.domain not in ("", "ai.onnx") or node.op_type not in operators.taken:
+        if (sign := spelled_sign(node, context)) is not None:
+            yield sign
+            return
         remedy = operators.remedies.get(
             node.op_type,
             f"use another operator, or cut it off the model and compute it outside {context.title}",

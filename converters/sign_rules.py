@@ -13,9 +13,11 @@ from .findings import (
     Context,
     Finding,
     Note,
+    Reason,
     by,
     flattened_map,
     layer_reason,
+    node_reason,
     number,
     size,
     varies,
@@ -98,13 +100,39 @@ def _read_as_values(
     ]
     if signs.is_graph_output() or strangers:
         what = f"{strangers[0]} reads" if strangers else "the model gives out"
-        yield layer_reason(
-            layer,
-            at=binarize,
-            code="operator-between",
-            message=f"{what} the signs themselves; {context.title} has them inside binary layers alone",
-            remedy="let it read what is in front of the sign",
-        )
+        yield layer_reason(layer, at=binarize, code="operator-between", **_no_values(what, context))
+
+
+def _no_values(what: str, context: Context) -> dict[str, str]:
+    """Message and remedy about signs that are read as numbers."""
+    return {
+        "message": f"{what} the signs themselves; {context.title} has them inside binary layers alone",
+        "remedy": "let it read what is in front of the sign",
+    }
+
+
+#: How exporters spell a sign.
+_SPELLING = frozenset({
+    "Cast", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Sign", "Where",
+})  # fmt: skip
+
+
+def spelled_sign(node: ir.Node, context: Context) -> Reason | None:
+    """The reason for a node that spells a binary layer's sign and stays, since something else reads that sign."""
+    layer = context.layer_of.get(node.name or "", "")
+    if context.capabilities.binary.signs_are_values or node.op_type not in _SPELLING:
+        return None
+    if layer not in {each.name for each in context.graph.binary_layers}:
+        return None
+    for value in node.outputs:
+        users = [user for user in value.consumers() if context.layer_of.get(user.name or "") != layer]
+        if users or value.is_graph_output():
+            what = f"{users[0].op_type} reads" if users else "the model gives out"
+            return node_reason(node, context, "operator-between", **_no_values(what, context))
+        for user in value.consumers():
+            if (found := spelled_sign(user, context)) is not None:
+                return found
+    return None
 
 
 def _shift_within_a_channel(layer: BinaryLayer, binarize: ir.Node, context: Context) -> Iterator[Finding]:

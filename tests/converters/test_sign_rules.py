@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser
 
 from bibench_deploy.converters.deployability import assess, parse_allow
+from bibench_deploy.converters.fusion import fuse
+from bibench_deploy.converters.reader import read
 from bibench_deploy.graph import BinaryGraph
 from support.fused_graphs import conv, fused
 from support.verdicts import DABNN, LARQ, both
@@ -127,6 +131,35 @@ def test_signs_that_something_else_reads() -> None:
     assert both(graph) == {"larq": [], "dabnn": ["operator-between"]}
     (reason,) = assess(graph, DABNN).reasons
     assert reason.message.startswith("Add reads the signs themselves")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "s = Sign (x)",
+        "g = GreaterOrEqual (x, zero) s = Where (g, one, minus)",
+        "g = Less (x, zero) s = Where (g, minus, one)",
+    ],
+)
+def test_signs_that_something_else_reads_as_exporters_write_them(spelling: str, tmp_path: Path) -> None:
+    """The nodes that spell the sign stay in the graph: the reason is who reads them, not what they are."""
+    proto = parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["": 18]>
+        m (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y)
+        {{ {spelling} c = Conv <pads = [1, 1, 1, 1]> (s, w) y = Add (c, s) }}"""
+    )
+    weight = np.where(np.arange(576) % 3, 0.5, -0.5).reshape(8, 8, 3, 3)
+    arrays = {"zero": 0.0, "one": 1.0, "minus": -1.0, "w": weight}
+    for name, array in arrays.items():
+        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array, np.float32), name))
+    for index, node in enumerate(proto.graph.node):
+        node.name = f"{node.op_type}_{index}"
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    reasons = [reason for reason in assess(fuse(read(path)), DABNN).reasons if reason.allow is None]
+    assert [(reason.code, reason.message.split(";")[0]) for reason in reasons] == [
+        ("operator-between", "Add reads the signs themselves")
+    ]
 
 
 @pytest.mark.parametrize(
