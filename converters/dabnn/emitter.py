@@ -8,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
-from bibench_deploy.errors import ConversionError, NotDeployableError
+from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
-from ..engine import Emitted, TensorView
-from ..nodes import constant_of, name_of, refusal, shape_of
+from ..engine import Emitted, TensorView, check_binary_operators
+from ..nodes import inputs_of, name_of, refusal, shape_of
 from . import binary, elementwise, floats
 from .dab import Kind, Model, parse, write
 from .holding import Blob, Held
@@ -59,13 +59,8 @@ def emit(graph: BinaryGraph) -> Emitted:
         ) from found
     data = write(low.model)
     count = sum(layer.kind == Kind.BIN_CONV for layer in parse(data).layers)
-    if count != len(graph.binary_layers):
-        raise ConversionError(
-            f"the artefact has {count} binary operators where the graph has {len(graph.binary_layers)} layers",
-            where=graph.source.path.name,
-            remedy="please report the model: this check should never fail",
-        )
-    inputs = tuple(view(value, low.model.shape) for value in _inputs(low.graph))
+    check_binary_operators(count, graph)
+    inputs = tuple(view(value, low.model.shape) for value in inputs_of(low.graph))
     outputs = tuple(view(value, low.held[value].blob.shape) for value in low.graph.outputs)
     return Emitted(data, SUFFIX, inputs, outputs, count, forms=low.forms, probe=probe(low, outputs, view))
 
@@ -103,12 +98,8 @@ def view(value: ir.Value, shape: tuple[int, int, int]) -> TensorView:
     return TensorView(name_of(value), shape_of(value), (1, *shape), (0, 3, 1, 2))
 
 
-def _inputs(graph: ir.Graph) -> list[ir.Value]:
-    return [value for value in graph.inputs if constant_of(value) is None]
-
-
 def _start(graph: ir.Graph) -> Lowering:
-    inputs = _inputs(graph)
+    inputs = inputs_of(graph)
     if len(inputs) != 1 or inputs[0].dtype != ir.DataType.FLOAT:
         raise NotDeployableError(
             "daBNN takes one input of float32",
