@@ -138,7 +138,14 @@ def profile(
         sweep.leave()
     show(outcome, plan, measured_on, as_json)
     if outcome.failures:
+        if outcome.rows:
+            console.warn(_kept(len(outcome.rows), store))
         give_up(outcome.failures)
+
+
+def _kept(count: int, store: Store) -> str:
+    what = "1 finished measurement is" if count == 1 else f"{count} finished measurements are"
+    return f"{what} kept in {store.where}; the same command continues there"
 
 
 def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> MeasureRule:
@@ -286,9 +293,7 @@ def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Sto
         try:
             return profile(measured_on, plan, sweep.id, done, keep, watch)
         except KeyboardInterrupt:
-            console.warn(
-                f"{kept} finished measurements are kept in {store.where}; the same command continues there"
-            )
+            console.warn(_kept(kept, store))
             raise
 
 

@@ -264,7 +264,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "1 finished measurements are kept" in " ".join(err.split())
+    assert "1 finished measurement is kept" in " ".join(err.split())
     assert is_clean(err)
     assert out == ""
     contents = store.read()

@@ -107,7 +107,13 @@ class Board:
 
 
 RPI4 = Board("Raspberry Pi 4 Model B Rev 1.1", (Core("0xd08", 1_500_000),) * 4, "cortex-a72")
-RPI3 = Board("Raspberry Pi 3 Model B Plus Rev 1.3", (Core("0xd03", 1_400_000),) * 4, "cortex-a53")
+RPI3 = Board(
+    "Raspberry Pi 3 Model B Plus Rev 1.3",
+    (Core("0xd03", 1_400_000),) * 4,
+    "cortex-a53",
+    # What Linux has of its 1024 MiB.
+    files={"/proc/meminfo": "MemTotal:         927844 kB\nMemAvailable:     774208 kB\n"},
+)
 RPI5 = Board("Raspberry Pi 5 Model B Rev 1.0", (Core("0xd0b", 2_400_000),) * 4, "cortex-a76")
 # A phone of big and little cores; qemu 7.2 has no Cortex-A55, so the A76 stands for both.
 PHONE = Board(
