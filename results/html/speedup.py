@@ -32,6 +32,7 @@ def speedup_values(subject: Subject) -> list[dict[str, Any]]:
             "compression": comparison.metric.compression,
             "stable": comparison.stable,
             "fair": comparison.fair,
+            "paired": comparison.paired,
         }
         theirs = subject.published_speedup(threads, column)
         interval = comparison.interval
@@ -100,8 +101,9 @@ def speedup_chart(subject: Subject) -> Chart | None:
         },
     ]
     notes = ["The dashed line is the speed of full precision; ×2 in a name is two threads."]
-    if any("low" in value for value in values):
-        notes.append("Thin lines are 95 % intervals, bootstrapped over pairs of turns.")
+    paired = {value["paired"] for value in values if "low" in value}
+    if paired:
+        notes.append(f"Thin lines are 95 % intervals, {_bootstrap(paired)}.")
     if any("published" in value for value in values):
         mark = {"type": "tick", "style": "published", "thickness": 3, "height": {"band": 0.95}}
         shown = {"filter": "isValid(datum.published)"}
@@ -146,6 +148,14 @@ def speedup_chart(subject: Subject) -> Chart | None:
         ("threads", "speedup", "95 % interval", "compression", "BiBench"),
         notes,
     )
+
+
+def _bootstrap(paired: set[bool]) -> str:
+    if paired == {True}:
+        return "bootstrapped over pairs of turns"
+    if paired == {False}:
+        return "bootstrapped over the turns of each, which were not taken in rotation as far as is known"
+    return "bootstrapped over pairs of turns where these were taken in rotation, else over the turns of each"
 
 
 def _order(subject: Subject, column: Any) -> int:

@@ -23,7 +23,7 @@ from bibench_deploy.results.html.latency import latency_chart, latency_values
 from bibench_deploy.results.html.layers import bandwidth, layer_charts, layer_values, roofs, slopes
 from bibench_deploy.results.html.measurements import measurement_data
 from bibench_deploy.results.html.samples import MOST_OF_A_ROW, MOST_ON_A_PAGE, room_for, sample_data, thinned
-from bibench_deploy.results.html.speedup import speedup_values
+from bibench_deploy.results.html.speedup import speedup_chart, speedup_values
 from bibench_deploy.results.html.subject import Subject, subjects
 from bibench_deploy.results.html.tradeoff import accuracy_chart, size_chart, tradeoff_values
 from bibench_deploy.results.tidy import grid, recent, reference
@@ -74,6 +74,27 @@ def test_speedups_stand_beside_the_papers_for_the_same_chip_threads_and_engine()
     # The paper ran one network for both.
     assert values["larq", "dorefa", 1]["published"] == values["larq", "bnn", 1]["published"]
     assert "published" not in values["native", "bnn", 1]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        (("a", "a"), "over pairs of turns."),
+        ((None, None), "not taken in rotation as far as is known."),
+    ],
+)
+def test_the_page_says_what_an_interval_of_a_speedup_is_of(
+    blocks: tuple[str | None, str | None], said: str
+) -> None:
+    turns = {"samples_ns": [10 * MS + turn for turn in range(10)], "turns": [1] * 10}
+    pair = [
+        make_row(variant=name, block=block, **turns)
+        for name, block in zip(("fp32", "bnn"), blocks, strict=True)
+    ]
+    (subject,) = subjects(recent(pair), {})
+    chart = speedup_chart(subject)
+    assert chart is not None
+    assert any(note.endswith(said) for note in chart.notes), chart.notes
 
 
 def test_a_point_of_the_tradeoff_is_the_fastest_stable_line_of_its_artefact() -> None:
