@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,11 @@ from bibench_deploy.results import Store
 from bibench_deploy.results.history import write_site
 from support import chromium
 from support.night_rows import filled, finding, night_name
+from support.pages import CHARTS, IN_A_BROWSER, colours, filtered
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.program() is None, reason="Chromium is not installed (Debian: apt install chromium)"
-    ),
-]
+pytestmark = IN_A_BROWSER
 
 NIGHTS, CHANGE = 60, 40
-CHARTS = "[...document.querySelectorAll('.chart')]"
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[chromium.Browser]:
-    with chromium.browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +75,16 @@ def test_the_first_page_leads_to_the_devices_and_they_lead_back(tab: chromium.Br
 
 def test_the_devices_are_filtered_by_words(tab: chromium.Browser, site: Path) -> None:
     tab.open(site / "index.html")
-    show = (
-        "(() => {{ const f = document.getElementById('filter'); f.value = '{}';"
-        " f.dispatchEvent(new Event('input')); return document.getElementById('filtered').textContent }})()"
-    )
-    assert tab.value(show.format("rpi4 slower")) == "1 of 2"
-    assert tab.value(show.format("")) == ""
+    assert filtered(tab, "rpi4 slower") == "1 of 2"
+    assert filtered(tab, "") == ""
 
 
 def test_both_themes_have_colours_of_their_own(tab: chromium.Browser, site: Path) -> None:
-    colours = set()
+    seen = set[str]()
     for scheme in ("light", "dark"):
         tab.open(page_of(site, "rpi4"), scheme=scheme)
-        colours |= {
-            tab.value("getComputedStyle(document.body).backgroundColor"),
-            tab.value("getComputedStyle(document.querySelector('.chart svg text')).fill"),
-        }
-    assert len(colours) == 4
+        seen |= set(colours(tab))
+    assert len(seen) == 4
 
 
 def test_a_phone_scrolls_down_alone(tab: chromium.Browser, site: Path) -> None:

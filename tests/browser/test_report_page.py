@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,10 @@ from bibench_deploy.results.html import page
 from bibench_deploy.results.html.frame import one_chart
 from bibench_deploy.results.tidy import grid, recent, reference
 from support import chromium
+from support.pages import CHARTS, IN_A_BROWSER, colours, filtered
 from support.report_rows import DAY, EVIL, everything
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.program() is None, reason="Chromium is not installed (Debian: apt install chromium)"
-    ),
-]
-
-CHARTS = "[...document.querySelectorAll('.chart')]"
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[chromium.Browser]:
-    with chromium.browser() as opened:
-        yield opened
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +25,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "out.html"
     path.write_bytes(page(summary, published, DAY, "0.1.0"))
     return path
-
-
-def colours(tab: chromium.Browser) -> tuple[str, str]:
-    """Of the page's ground, and of a chart's letters."""
-    back = tab.value("getComputedStyle(document.body).backgroundColor")
-    letters = tab.value("getComputedStyle(document.querySelector('.chart svg text')).fill")
-    return back, letters
 
 
 def test_every_chart_is_drawn_and_nothing_complains_or_loads(tab: chromium.Browser, file: Path) -> None:
@@ -125,14 +105,10 @@ def test_a_row_opens_to_its_samples_and_conditions(tab: chromium.Browser, file: 
 
 def test_the_list_is_filtered_by_words(tab: chromium.Browser, file: Path) -> None:
     tab.open(file)
-    show = (
-        "(() => {{ const f = document.getElementById('filter'); f.value = '{}';"
-        " f.dispatchEvent(new Event('input')); return document.getElementById('filtered').textContent }})()"
-    )
     total = len(recent(everything()).lines) + 1
-    assert tab.value(show.format("rpi4 stable")) == f"24 of {total}"
-    assert tab.value(show.format("invalid")) == f"1 of {total}"
-    assert tab.value(show.format("")) == ""
+    assert filtered(tab, "rpi4 stable") == f"24 of {total}"
+    assert filtered(tab, "invalid") == f"1 of {total}"
+    assert filtered(tab, "") == ""
 
 
 def test_a_phone_scrolls_down_alone(tab: chromium.Browser, file: Path) -> None:
