@@ -97,7 +97,7 @@ def measure(opens: Mapping[str, Opens], shared: Shared, watch: Emit) -> None:
         # What a thread holds that did not end in time: its device hangs.
         try:
             shared.queue.release(shared.queue.owner)
-        except BibenchError as failed:  # the next start of the night does it, once our beats are stale
+        except BibenchError as failed:  # the next start of the night does it
             error.add_note(f"jobs that were under way could not be given back: {in_a_line(failed)}")
         raise
 

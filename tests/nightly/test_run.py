@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bibench_deploy.device_profiles import load_profiles
-from bibench_deploy.errors import InputError, UnreachableError
+from bibench_deploy.errors import InputError, StoreError, UnreachableError
 from bibench_deploy.nightly import run as run_module
 from bibench_deploy.nightly.document import NightReport
 from bibench_deploy.nightly.events import Event, Stage
@@ -21,6 +21,7 @@ from bibench_deploy.nightly.finding import Status
 from bibench_deploy.nightly.run import Choices, Means, prepare, run
 from bibench_deploy.results import Store
 from bibench_deploy.results.nights import nights, report_of
+from bibench_deploy.results.queue import Queue
 from bibench_deploy.runners.device.facts import DeviceFacts
 from bibench_deploy.runners.providers import InventoryProvider
 from support.cli_nets import write_net
@@ -339,6 +340,27 @@ def test_ctrl_c_leaves_all_that_is_not_done_to_the_next_start(house: House) -> N
     report = house.night()
     assert statuses(report) == {("one", Status.NEW): 4, ("two", Status.NEW): 4}
     assert len(house.store.read().rows) == 8
+
+
+def test_a_store_that_goes_away_with_ctrl_c_is_told_and_hides_nothing(house: House) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+
+        def gone(*arguments: object) -> None:
+            raise StoreError("the database can't be reached")
+
+        def pressed() -> None:
+            patch.setattr(Queue, "release", gone)
+            patch.setattr(Queue, "jobs", gone)
+            raise KeyboardInterrupt
+
+        house.devices["two"].turns = [pressed]
+        with pytest.raises(KeyboardInterrupt) as caught:
+            house.night()
+    notes = caught.value.__notes__
+    assert "jobs that were under way could not be given back: the database can't be reached" in notes
+    assert any(
+        "how much, can't be told now: the database can't be reached" in told for told in house.warnings
+    )
 
 
 def test_a_baseline_can_be_named_and_has_to_exist(settled: House) -> None:
