@@ -215,7 +215,7 @@ def _read_model(data: bytearray) -> Model:
     version = root.number(3, types.Uint32Flags)
     if version != VERSION:
         raise ValueError(f"its version is {version}, not {VERSION}")
-    first = next(iter(root.records(2)))
+    first, *_ = root.records(2)
     _, height, width, channels = first.array(0, "<u4").tolist()
     tensors = [_read_tensor(record) for record in root.records(1)]
     return Model(
@@ -240,10 +240,11 @@ def _read_layer(record: _Record) -> Layer:
     if kind == Kind.CONCAT:
         if fields.number(slots["axis"], types.Int32Flags) != _CHANNEL_AXIS:
             raise ValueError("a concatenation along another axis than channels")
-        inputs = fields.texts(slots["inputs"])
+        first, *others = fields.texts(slots["inputs"])
+        inputs: tuple[str, ...] = (first, *others)
     else:
         inputs = tuple(fields.text(slots[key]) for key in ("input", "input2") if key in slots)
-    tensors = [fields.text(slots[key]) for key in _TENSOR_FIELDS if key in slots and fields.has(slots[key])]
+    given = [key for key in _TENSOR_FIELDS if key in slots and (key != "bias" or fields.has(slots[key]))]
 
     def one(key: str, default: int) -> int:
         values = set(fields.array(slots[key], "<i4").tolist()) if key in slots else {default}
@@ -253,8 +254,11 @@ def _read_layer(record: _Record) -> Layer:
 
     if one("dilations", 1) != 1:
         raise ValueError("a dilated convolution")
-    output = fields.text(slots["output"])
-    return Layer(kind, inputs, output, tuple(tensors), one("kernel", 0), one("strides", 1), one("pads", 0))
+    kernel, stride, pad = one("kernel", 1), one("strides", 1), one("pads", 0)
+    if min(kernel, stride) < 1 or pad < 0:
+        raise ValueError(f"a kernel of {kernel}, a stride of {stride}, a padding of {pad}")
+    output, tensors = fields.text(slots["output"]), tuple(fields.text(slots[key]) for key in given)
+    return Layer(kind, inputs, output, tensors, kernel if "kernel" in slots else 0, stride, pad)
 
 
 @dataclass(frozen=True)

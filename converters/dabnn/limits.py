@@ -25,6 +25,7 @@ _LANES = 4
 _DIRECT_INPUT_WORDS = 9_999_999
 _DIRECT_FILTER_WORDS = 999_999
 _WORD = 64
+_WEIGHT_RANK = 4
 #: Kernels of MaxPool that work on four channels at a time [layers/MaxPool.cpp].
 _VECTOR_POOLS = (2, 3)
 
@@ -150,6 +151,9 @@ def _window(layer: Layer, shape: Shape, kernel: tuple[int, int]) -> Iterator[str
 
 
 def _convolution(layer: Layer, shape: Shape, tensors: list[Tensor]) -> Iterator[str]:
+    if len(tensors[0].shape) != _WEIGHT_RANK:
+        yield f"its filters have {len(tensors[0].shape)} axes, not {_WEIGHT_RANK}"
+        return
     filters, kh, kw, depth = tensors[0].shape
     if depth != shape[2]:
         yield f"its filters are for {depth} channels, its input has {shape[2]}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bibench_deploy.converters.dabnn.dab import Kind, Layer, Model, Tensor, parse, write
 from bibench_deploy.converters.dabnn.packing import pack, unpack, words_per_filter
+from bibench_deploy.converters.dabnn.semantics import Net
 from bibench_deploy.errors import ArtefactError
 
 F = np.float32
@@ -85,6 +86,35 @@ def test_a_truncated_file_is_refused(share: float) -> None:
 def test_something_else_is_refused(data: bytes) -> None:
     with pytest.raises(ArtefactError, match=r"not a \.dab file"):
         parse(data)
+
+
+def test_a_damaged_file_is_refused_or_read() -> None:
+    """Whatever bits are wrong, no other error comes of it: 600 files, each with one to three bytes changed."""
+    data, rng, refused = write(small()), np.random.default_rng(1), 0
+    for _ in range(600):
+        damaged = bytearray(data)
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        try:
+            Net(bytes(damaged))
+        except ArtefactError:
+            refused += 1
+    assert 300 < refused < 600  # weights may have any value
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (Layer(Kind.MAX_POOL, ("x",), "y", kernel=0), "a kernel of 0"),
+        (Layer(Kind.MAX_POOL, ("x",), "y", kernel=2, stride=0), "a stride of 0"),
+        (Layer(Kind.AVE_POOL, ("x",), "y", kernel=2, pad=-1), "a padding of -1"),
+        (Layer(Kind.FP_CONV, ("x",), "y"), "field 1 of a table is absent"),
+        (Layer(Kind.CONCAT, (), "y"), "not enough values"),
+    ],
+)
+def test_a_layer_that_says_nothing_sensible(layer: Layer, says: str) -> None:
+    with pytest.raises(ArtefactError, match=says):
+        parse(write(Model("x", (4, 4, 4), [layer])))
 
 
 def test_another_version_is_refused() -> None:

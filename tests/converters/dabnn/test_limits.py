@@ -63,6 +63,8 @@ WRONG = [
     ("filters for other channels", conv((8, 8, 4), (4, 3, 3, 3)), "for 3 channels, its input has 4"),
     ("groups", model(
         (8, 8, 32), Layer(Kind.BIN_CONV, ("x",), "y", ("w",)), w=filters("w", 4, 3, 3, 16)), "for 16 channels"),
+    ("filters that are a vector", model(
+        (8, 8, 4), Layer(Kind.FP_CONV, ("x",), "y", ("w",)), w=floats("w", 4)), "filters have 1 axes"),
     ("float filters in a binary layer", model(
         (8, 8, 4), Layer(Kind.BIN_CONV, ("x",), "y", ("w",)), w=floats("w", 4, 3, 3, 4)), "wrong type"),
     ("a 2×2 maximum of 6 channels", pool(Kind.MAX_POOL, (8, 8, 6), 2, stride=2), "6 channels four at a time"),
