@@ -214,8 +214,8 @@ def target(
 
 def warnings(opened: DeviceSession, counts: Sequence[int], cores: Mapping[str, CoreType]) -> list[str]:
     """What a user should know of a device before he believes its figures."""
+    from bibench_deploy.runners.device.context import host_of
     from bibench_deploy.runners.device.doctor import examine
-    from bibench_deploy.runners.device.session import host_of
 
     facts, profile = opened.facts, opened.device.profile
     findings = examine(facts, profile, cores)

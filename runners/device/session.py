@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import secrets
-import shlex
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,23 +15,22 @@ from typing import Self, TypeVar
 
 from bibench_deploy.device_profiles import CoreType, Device
 from bibench_deploy.errors import DeviceError, DeviceUnfitError, InputError, TransientDeviceError
-from bibench_deploy.runners.clocks import Looks, of_cores
 from bibench_deploy.runners.clusters import choose_cpus, cluster_sizes, ranges
-from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.host import Host
 from bibench_deploy.runners.transport.base import Completed, Transport
 from bibench_deploy.runners.transport.retry import Backoff, Retry, retrying
 
 from .cache import DeviceCache
 from .ceiling import predicted_gmacs
+from .context import host_of
 from .engine import Script
-from .facts import Cpu, DeviceFacts
+from .facts import DeviceFacts
 from .lease import Lease
 from .probe import probe
 from .probe_output import parse_zones
 from .probe_script import ZONES
+from .step_script import PIN_FAILED, step_script
 from .stopping import Stopped
-from .watching import Seen
 
 #: A board that starts anew is back within half a minute.
 BACKOFF = Backoff(attempts=4, first_s=1.0, factor=4.0, longest_s=15.0)
@@ -42,27 +39,6 @@ STEP_TIMEOUT_S = 600.0
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")
-
-# The folder for what a step writes lives as long as the step; one that was left (a device that was switched off)
-# goes before the next, since nobody else of this account can be here: the lease is ours.
-_IN_SCRATCH = """
-for left in "$work"/scratch-*; do rm -rf "$left"; done
-mkdir "$scratch" || exit 1
-(
-{text}
-)
-ended=$?
-rm -rf "$scratch"
-exit "$ended"
-"""
-
-# The shell that runs the step is pinned; what it starts inherits it. "$$" would be the outermost shell's number.
-_PINNED = """
-self=$(exec sh -c 'echo "$PPID"')
-taskset -p {mask:x} "$self" >/dev/null || exit {failed}
-"""
-#: No engine and no shell ends so.
-_PIN_FAILED = 97
 
 
 class DeviceSession:
@@ -203,23 +179,10 @@ class DeviceSession:
             DeviceError: the link, the lease.
             Stopped: told to.
         """
-        paths, text = dict(files), script.text
-        if scratch:
-            paths["work"] = self.device.workdir
-            paths["scratch"] = f"{self.device.workdir}/scratch-{secrets.token_hex(8)}"
-            text = _IN_SCRATCH.replace("{text}", text)
-        pinned = _PINNED.format(mask=sum(1 << cpu for cpu in self.cpus), failed=_PIN_FAILED)
-        body = "".join(
-            [
-                *(f"{name}={shlex.quote(str(value))}\n" for name, value in script.variables.items()),
-                *(f"{name}={_absolute(path)}\n" for name, path in paths.items()),
-                pinned if self.cpus else "",
-                text,
-            ]
-        )
+        body = step_script(script, files, self.cpus, self.device.workdir if scratch else None)
         done = self._bare(self._lease.guarded(body), self._timeout_s, step)
         self._lease.check(done, step)
-        if self.cpus and done.status == _PIN_FAILED:
+        if self.cpus and done.status == PIN_FAILED:
             said = done.stderr.decode(errors="replace").strip()
             raise DeviceUnfitError(
                 f"the step can't be pinned to cores {ranges(self.cpus)} ({said or 'taskset failed'})",
@@ -255,7 +218,7 @@ class DeviceSession:
         self._closing = True
         if self._transport is None:
             return
-        with contextlib.suppress(DeviceError):
+        with contextlib.suppress(DeviceError):  # it ends by itself
             self._lease.release()
         self._transport.close()
         self._transport = self._cache = None
@@ -300,78 +263,6 @@ class DeviceSession:
 
     def _report(self, retry: Retry) -> None:
         self._say(f"{retry.error.where}: {retry.error.message}; trying again in {retry.delay_s:.0f} s")
-
-
-def host_of(facts: DeviceFacts) -> Host:
-    """The device as a row of the store knows it. Unknown cores count as one."""
-    known = [count for count in (facts.cores, facts.allowed) if count]
-    cores = min(known, default=1)
-    clusters = tuple(group.count for group in facts.groups)
-    return Host(
-        cpu=facts.model or facts.cpu_name or facts.machine or "unknown",
-        arch=facts.machine or "unknown",
-        cores=cores,
-        system=" ".join(filter(None, (facts.system, facts.kernel))) or "unknown",
-        governor=facts.governors[0] if facts.governors else None,
-        clusters=clusters if sum(clusters) == cores else (),  # which of them may be used is not known
-    )
-
-
-def context_of(
-    before: DeviceFacts,
-    after: DeviceFacts | None,
-    pinned: Sequence[int] = (),
-    seen: Seen | None = None,
-    abi: str | None = None,
-) -> RunContext:
-    """The conditions of a measurement, from two looks at the device; the second may have failed.
-
-    Args:
-        pinned: cores that it was pinned to; none where it was not.
-        seen: what was seen in its turns.
-        abi: what the program was built for.
-    """
-    meanwhile = seen or Seen()
-    usage = meanwhile.usage
-
-    def used(facts: DeviceFacts) -> list[Cpu]:
-        return [cpu for cpu in facts.cpus if not pinned or cpu.number in pinned]
-
-    def clocks(facts: DeviceFacts | None) -> dict[int, float] | None:
-        return {cpu.number: cpu.now_mhz for cpu in used(facts) if cpu.now_mhz} or None if facts else None
-
-    def temperatures(facts: DeviceFacts | None) -> dict[str, float] | None:
-        return {zone.name: zone.celsius for zone in facts.zones} or None if facts else None
-
-    during = Looks().and_then(*(of_cores(look, pinned) for look in meanwhile.clocks_mhz))
-    return RunContext(
-        governor=next((cpu.governor for cpu in used(before) if cpu.governor), None),
-        clock_mhz_before=clocks(before),
-        clock_mhz_during=dict(during.slowest) or None,
-        clock_mhz_during_most=dict(during.fastest) or None,
-        clock_mhz_after=clocks(after),
-        temperature_c_before=temperatures(before),
-        temperature_c_after=temperatures(after),
-        throttle_bits_before=before.throttled,
-        throttle_bits=after.throttled if after else None,
-        load_before=before.load,
-        load_after=after.load if after else None,
-        other_load=meanwhile.other_load,
-        cpuset=usage.cpuset,
-        affinity=ranges(pinned) or None,
-        peak_memory_bytes=usage.peak_memory_bytes,
-        page_faults_minor=usage.page_faults_minor,
-        page_faults_major=usage.page_faults_major,
-        context_switches_voluntary=usage.context_switches_voluntary,
-        context_switches_involuntary=usage.context_switches_involuntary,
-        abi=abi,
-        kernel_release=before.kernel,
-    )
-
-
-def _absolute(path: str) -> str:
-    """A path on the device as a shell's word; scripts start in the home folder, which relative ones mean."""
-    return shlex.quote(path) if path.startswith("/") else f'"$PWD"/{shlex.quote(path)}'
 
 
 def owner_in_words(purpose: str) -> str:

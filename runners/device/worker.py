@@ -19,9 +19,10 @@ from bibench_deploy.runners.operators import SECONDS, Operator
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.workspace import Artefact
 
+from .context import context_of
 from .engine import DeviceEngine, Executes, HasOwnCheck, OwnCheck, Script, TellsOperators, Timing
 from .failures import failure
-from .session import DeviceSession, context_of
+from .session import DeviceSession
 from .verify import Agreement, agreement
 from .watching import Seen, preferred, split, watched
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bibench_deploy.errors import InputError
 from bibench_deploy.runners.clusters import check_request, choose_cpus, cluster_sizes, local_cpus, ranges
+from bibench_deploy.runners.device.context import host_of
 from bibench_deploy.runners.device.facts import Cpu, DeviceFacts, group_cores
-from bibench_deploy.runners.device.session import host_of
 from bibench_deploy.runners.threads import parse_ranges
 
 #: Snapdragon 888: four Cortex-A55, three A78, one X1; Linux's cpu_capacity on such a board.

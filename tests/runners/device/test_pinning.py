@@ -10,8 +10,8 @@ import pytest
 
 from bibench_deploy.errors import DeviceUnfitError, InputError
 from bibench_deploy.runners.clusters import ranges
+from bibench_deploy.runners.device.context import context_of
 from bibench_deploy.runners.device.engine import Script
-from bibench_deploy.runners.device.session import context_of
 from support.here_as_device import HereAsDevice
 
 pytestmark = pytest.mark.skipif(
