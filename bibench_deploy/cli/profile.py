@@ -11,22 +11,17 @@ import typer
 
 from bibench_deploy.cli import console, targets
 from bibench_deploy.cli.options import JsonOption, WorkspaceOption
+from bibench_deploy.cli.profile_choice import plan_of, targets_of, timed_here
 from bibench_deploy.cli.profile_report import give_up, show
 from bibench_deploy.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bibench_deploy.device_profiles import Device
     from bibench_deploy.profile_plan import Outcome, Plan, Target
     from bibench_deploy.results import Row, Store
-    from bibench_deploy.runners.providers import DeviceProvider
     from bibench_deploy.runners.timing import MeasureRule
-    from bibench_deploy.runners.workspace import Artefact
     from bibench_deploy.sweep import Sweep
-
-# Other work on this share of the cores shows in the figures.
-BUSY = 0.5
 
 
 @targets.dealing_with_devices
@@ -121,11 +116,11 @@ def profile(
     asked = check_request(cpus) if cpus is not None else None
     bound = parse_bound(cool_down) if cool_down is not None else None
     manner = replace(manner, cpus=asked)
-    here = _timed_here(chosen, named=bool(artefacts))
-    measured_on = _targets(devices, remote, source, counts, manner, bool(artefacts), here)
+    here = timed_here(chosen, named=bool(artefacts))
+    measured_on = targets_of(devices, remote, source, counts, manner, bool(artefacts), here)
     if bound is not None:
         measured_on = [cooled(target, bound) for target in measured_on]
-    plan = replace(_plan(chosen, counts, rule, measured_on), per_op=per_op)
+    plan = replace(plan_of(chosen, counts, rule, measured_on), per_op=per_op)
     store.check()
     sweep = _sweep(
         folder, plan, measured_on, fresh, {"cpus": asked, "cool_down": None if bound is None else str(bound)}
@@ -161,93 +156,6 @@ def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> 
     if not 0.01 <= precision <= 100:
         raise InputError("a number of percent between 0.01 and 100 is needed", where="--precision")
     return MeasureRule(min_time, min_runs, max(min_time, max_time), precision / 100)
-
-
-def _timed_here(chosen: Sequence[Artefact], named: bool) -> frozenset[str] | None:
-    """Engines whose artefacts are timed on this machine; None for all, where the user named the artefacts."""
-    from bibench_deploy.converters.engine import engine_names
-    from bibench_deploy.runners.session import is_timed_here
-
-    if named:
-        return None
-    return frozenset(filter(is_timed_here, [*engine_names(), *(a.manifest.engine for a in chosen)]))
-
-
-def _targets(
-    names: Sequence[str],
-    remote: dict[str, Device],
-    source: DeviceProvider,
-    counts: Sequence[int],
-    manner: targets.Manner,
-    named: bool,
-    here: frozenset[str] | None,
-) -> list[Target]:
-    from bibench_deploy.local_place import local
-    from bibench_deploy.profile_plan import Target
-
-    if not remote:
-        _warn_about_this_machine(counts, manner.cpus)
-        return [Target(name, local(manner.cpus), here) for name in names]
-    from bibench_deploy.device_profiles import load_cores
-    from bibench_deploy.runners.device.place import engines
-
-    cores, on_devices = load_cores(), engines(lambda message: console.stderr().print(message, markup=False))
-    return [
-        targets.target(remote[name], cores, on_devices, counts, manner, named, source)
-        if name in remote
-        else Target(name, local(manner.cpus), here)
-        for name in names
-    ]
-
-
-def _warn_about_this_machine(counts: Sequence[int], cpus: str | None) -> None:
-    from bibench_deploy.runners.clusters import choose_local
-    from bibench_deploy.runners.host import load_average, local_host
-
-    host = local_host()
-    over = targets.oversubscribed(counts, len(choose_local(cpus)) if cpus else host.cores)
-    if over:
-        console.warn(over)
-    load = load_average()
-    if load is not None and load > BUSY * host.cores:
-        console.warn(f"the machine is busy (load {load:.1f} on {host.cores} cores): figures will be too high")
-    if host.governor not in (None, "performance"):
-        console.warn(
-            f"the clock follows the governor '{host.governor}'; 'performance' gives steadier figures"
-        )
-
-
-def _plan(
-    chosen: Sequence[Artefact], counts: Sequence[int], rule: MeasureRule, measured_on: Sequence[Target]
-) -> Plan:
-    """What is measured; says what is left out.
-
-    Raises:
-        InputError: nothing is left.
-    """
-    from bibench_deploy.profile_plan import Plan
-    from bibench_deploy.runners.workspace import groups
-
-    plan = Plan(groups(chosen), counts, rule)
-    for target in measured_on:
-        left_out = [
-            a for a in chosen if target.engines is not None and a.manifest.engine not in target.engines
-        ]
-        if left_out:
-            engines = ", ".join(sorted({artefact.manifest.engine for artefact in left_out}))
-            why = (
-                f"{engines} does not run on this machine"
-                if target.name == targets.LOCAL
-                else f"no program of {engines} is registered for devices (see 'engines add')"
-            )
-            console.warn(f"{target.name}: {why}: {len(left_out)} artefacts left out")
-        if len(left_out) == len(chosen):
-            raise InputError(
-                "none of the artefacts can be executed on it",
-                where=target.name,
-                remedy=f"convert the model for: {', '.join(sorted(target.engines or ()))}",
-            )
-    return plan
 
 
 def _sweep(

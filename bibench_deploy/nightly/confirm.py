@@ -27,8 +27,8 @@ from .confirmation import Again, HowTo, confirmed, how_to_confirm, unconfirmable
 from .events import Doing, Emit, Now
 from .finding import Finding
 from .opening import Exchangeable, Opened, Opens
+from .patience import Patience
 from .telling import counted
-from .worker import Patience
 
 
 @dataclass(frozen=True)

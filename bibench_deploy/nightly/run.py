@@ -31,11 +31,12 @@ from .gate import Gate
 from .making import FULL_PRECISION
 from .night import Expected, confirmed, distinct, findings, ill, measure, queue_of
 from .opening import Opens
+from .patience import Patience
 from .plan import Plan, workspace_of
 from .pools import Pool
 from .programs import HasPrograms, Programs
 from .reading import plan_text
-from .worker import Patience, Shared
+from .worker import Shared
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from bibench_deploy.errors import (
@@ -38,28 +37,10 @@ from bibench_deploy.runners.workspace import Artefact
 from .events import DeviceFailed, Doing, Done, Emit, JobFailed, Now, Turned
 from .finding import Unmeasured, Why
 from .opening import Opened, Opens, Waiting
+from .patience import Patience
 
 #: Pause between two looks at jobs that another host is at, s.
 LOOK_S = 5.0
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How much is tried again; see ``plan.Retries``.
-
-    Attributes:
-        attempts: of a job.
-        failures: of a device in a night, until it is left alone.
-        pause_s: before a device that failed is tried again.
-        night_ends: when nothing more is begun; None for no limit.
-        device_s: of measuring on a device, after which nothing more is begun there; None for no limit.
-    """
-
-    attempts: int = 2
-    failures: int = 3
-    pause_s: float = 60.0
-    night_ends: datetime | None = None
-    device_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -245,13 +226,13 @@ class Worker:
             if claims:
                 return claims
             taken = [job for job in self._queue.jobs(self._device) if job.state is State.TAKEN]
-            if not taken or self._spent() or self._quarantined() is not None:
+            if not taken or self._patience.spent(self._used_s) or self._quarantined() is not None:
                 return []
             self._now(Doing.WAITING, f"{len(taken)} jobs are with {taken[0].owner or 'another host'}")
             self._pause(LOOK_S)
 
     def _claim(self) -> Sequence[Claimed]:
-        words = self._spent()
+        words = self._patience.spent(self._used_s)
         if words:
             self._say(words)
             return []
@@ -263,15 +244,6 @@ class Worker:
         if self._held:
             self._queue.give_back(self._held.values())
             self._held.clear()
-
-    def _spent(self) -> str | None:
-        """Why nothing more is begun."""
-        patience = self._patience
-        if patience.night_ends and datetime.now(patience.night_ends.tzinfo) >= patience.night_ends:
-            return "the night's budget is used up: nothing more is begun"
-        if patience.device_s is not None and self._used_s >= patience.device_s:
-            return "the device's budget is used up: nothing more is begun on it"
-        return None
 
     # --- the device's health --------------------------------------------------------------------------------
 

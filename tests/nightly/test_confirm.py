@@ -17,7 +17,7 @@ from bibench_deploy.nightly.confirmation import OPENINGS
 from bibench_deploy.nightly.events import Doing, Event, Now
 from bibench_deploy.nightly.finding import Finding, Status, key_of
 from bibench_deploy.nightly.opening import Opened, Opens
-from bibench_deploy.nightly.worker import Patience
+from bibench_deploy.nightly.patience import Patience
 from bibench_deploy.results import Row
 from bibench_deploy.runners.compare import FEWEST_TURNS
 from bibench_deploy.runners.device.native import NativeOnDevice

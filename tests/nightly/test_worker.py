@@ -26,7 +26,8 @@ from bibench_deploy.nightly import worker as worker_module
 from bibench_deploy.nightly.events import DeviceFailed, Doing, Event, JobFailed, Now
 from bibench_deploy.nightly.finding import Unmeasured, Why
 from bibench_deploy.nightly.opening import Opened
-from bibench_deploy.nightly.worker import Patience, Shared, Worker
+from bibench_deploy.nightly.patience import Patience
+from bibench_deploy.nightly.worker import Shared, Worker
 from bibench_deploy.profile_plan import Said
 from bibench_deploy.results import Store
 from bibench_deploy.results.job import JobSpec, State
