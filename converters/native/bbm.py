@@ -156,7 +156,9 @@ def parse(data: bytes) -> Model:
         raise ArtefactError("not a .bbm file", remedy="convert the model again")
     _, version, checksum, size, *rest = _HEADER.unpack_from(data)
     if version != VERSION:
-        raise ArtefactError(f"a .bbm file of version {version}; this tool knows {VERSION}")
+        raise ArtefactError(
+            f"a .bbm file of version {version}; this tool knows {VERSION}", remedy="convert the model again"
+        )
     if size != len(data) or zlib.crc32(data[_CHECKED_FROM:]) != checksum:
         raise ArtefactError("damaged: its size or checksum is wrong", remedy="convert the model again")
     tensors, operators, inputs, outputs, tensors_at, operators_at, ids_at, strings_at, strings_size = rest

@@ -104,7 +104,7 @@ class Epilogue:
         low, dims = self.low, self.held.dims
         steps = self._steps()
         served = steps[0] if steps else None
-        group = [step for step in steps if served is not None and same_step(step, served)]
+        group = [step for step in steps if served is not None and same_step(step, served, self.held)]
         rest = [step for step in steps if step not in group]
         readers = users(self.value)
         stored = (
@@ -119,7 +119,7 @@ class Epilogue:
         groups = 1
         threshold = direction = None
         if served is not None:
-            groups = groups_of(served)
+            groups = groups_of(served, self.held)
             bits = low.activation(name_of(served.outputs[0]), dims, DType.BITS, groups)
             threshold, direction = step_constants(self.low, served, self.held)
         multiplier, factor = self._factors()

@@ -29,7 +29,7 @@ def binarize(low: Lowering, node: ir.Node, held: Held) -> None:
         held = low.spatial(held) if held.form == "plain" and has_spatial_form(held.shape) else low.plain(held)
         if not per_channel(node, held):
             raise refusal(node, "its threshold varies over more than channels")
-    groups = groups_of(node)
+    groups = groups_of(node, held)
     bits = low.activation(name_of(node.outputs[0]), held.dims, DType.BITS, groups)
     threshold, direction = step_constants(low, node, held)
     inputs = [low.float_of(held), *[None] * 8, threshold, direction]
@@ -120,18 +120,20 @@ def outer_product(array: Doubles) -> tuple[Doubles, Doubles] | None:
     return channel.reshape(1, 1, 1, -1), plane.reshape(*array.shape[:3], 1)
 
 
-def same_step(a: ir.Node, b: ir.Node) -> bool:
+def same_step(a: ir.Node, b: ir.Node, held: Held) -> bool:
     """Whether two Binarize nodes give the same for the same value, laid out for the same groups."""
     first, second = Step.of(a), Step.of(b)
     return (
         np.array_equal(first.threshold, second.threshold)
         and np.array_equal(first.direction, second.direction)
-        and groups_of(a) == groups_of(b)
+        and groups_of(a, held) == groups_of(b, held)
     )
 
 
-def groups_of(step: ir.Node) -> int:
-    """Groups of the first binary layer that reads a step."""
+def groups_of(step: ir.Node, held: Held) -> int:
+    """Groups of the first binary layer that reads a step; 1 where the tensor's channels are not the value's."""
+    if held.form != "spatial":
+        return 1
     for use in step.outputs[0].uses():
         if is_binary_layer(use.node):
             return BinaryLayer(use.node).group

@@ -140,6 +140,14 @@ def test_a_sign_in_front_of_a_clip_does_not_see_what_is_added_behind_it() -> Non
     agree(graph, {"x": numbers(1, 8, 5, 5)})
 
 
+def test_groups_of_a_value_that_is_held_in_another_order() -> None:
+    """The sum of a sequence with its transpose has its last axis along the tensor's channels: 3, not 4."""
+    text, constants = binary_layer(np.random.default_rng(6), "t", "y", (4, 2, 1), group=2)
+    body = f"r = Relu(x)\n t = Transpose <perm = [0, 2, 1]> (r)\n {text}"
+    graph = make_graph(body, {"x": (1, 3, 4)}, constants=constants)
+    agree(graph, {"x": numbers(1, 3, 4)}, exact=True)
+
+
 def test_signs_with_other_thresholds_are_operators_of_their_own() -> None:
     rng = np.random.default_rng(7)
     parts, constants = [], {"r": numbers(1, 8, 5, 5)}
