@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace bibench {
 
@@ -26,6 +27,11 @@ EpilogueStage::EpilogueStage(const Engine& engine, const bbm::Operator& op, bool
   shift_in_ = padded(engine, bbm::kShiftIn, 0);
   shift_out_ = padded(engine, bbm::kShiftOut, 0);
   threshold_ = padded(engine, bbm::kThreshold, 0);
+#if defined(__arm__)
+  // NEON of 32 bits takes subnormal numbers as 0. "x > 0" is x >= the smallest of them: 0 must stay below it.
+  for (float& t : threshold_)
+    if (t > 0 && t < std::numeric_limits<float>::min()) t = std::numeric_limits<float>::min();
+#endif
   sign_ = padded(engine, bbm::kDirection, 1);
   direction_.assign(size_t(channels_) / kBlock + 2, 0);
   for (int64_t c = 0; c < channels_ && !sign_.empty(); c++)

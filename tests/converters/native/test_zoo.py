@@ -21,6 +21,7 @@ from bibench_deploy.runners import native_build
 from bibench_deploy.runners.native_engine import NativeSession
 from bibench_deploy.runners.session import opener
 from support import bbm_reference
+from support.binary_graphs import binary_layer, expected, make_graph
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 FILES = sorted(MODELS.glob("*.onnx"))
@@ -139,6 +140,13 @@ def test_the_program_of_an_arm_board_computes_the_same_under_qemu(
         assert NativeSession(emitted.data, emitted.inputs, emitted.outputs).kernel == "neon"
         verification = verify(Reference(graph, random_rows(graph)[:4]), emitted, opener("native"))
         assert verification.ok, verification.problem
+    # "x > 0" is x >= the smallest subnormal number, which NEON of 32 bits takes as 0.
+    above = np.nextafter(np.float32(0), np.float32(1))
+    text, constants = binary_layer(np.random.default_rng(1), "x", "y", (4, 8), threshold=above)
+    graph = make_graph(text, {"x": (1, 8)}, constants=constants)
+    emitted, feeds = native.emit(graph), {"x": np.float32([[0, -0.0, 1, -1, 0, 2, 1e-30, -1e-30]])}
+    found_y = NativeSession(emitted.data, emitted.inputs, emitted.outputs).run(feeds)["y"]
+    np.testing.assert_array_equal(found_y, expected(graph, feeds)[0])
 
 
 def test_everything_around_a_binary_layer_is_in_its_epilogue() -> None:
