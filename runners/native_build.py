@@ -38,8 +38,8 @@ COMPILER_VARIABLE = "CXX"
 
 Progress = Callable[[str], None]
 COMMON_FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-pthread", "-w")
-#: A compilation that takes longer hangs: it takes half a minute on a slow core.
-TIMEOUT_S = 900.0
+#: A compilation that takes longer hangs: it takes half a minute on a slow core, the first cross build minutes.
+TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True)
