@@ -56,6 +56,12 @@ class Pair:
         """Slower, faster, same or unknown."""
         return self.comparison.word if self.comparison else "unknown"
 
+    def unclear(self, factor: float) -> bool:
+        """Whether it is called the same only because the difference, which is large enough, may be chance."""
+        if self.comparison is None or self.word != "same":
+            return False
+        return not 1 / factor < self.comparison.ratio < factor
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -71,6 +71,14 @@ def _notes(found: Pairs, factor: float) -> list[str]:
         f"{counts}; slower or faster: p < {SIGNIFICANT_P:g} (Mann–Whitney, over turns) and a factor of {factor:g}; "
         f"intervals of the ratio: {100 * CONFIDENCE:g} %, bootstrap"
     ]
+    unclear = [pair for pair in found.pairs if pair.unclear(factor)]
+    if unclear:
+        names = "; ".join(
+            f"{_what(pair.b)}: {pair.comparison.ratio:.2f}" for pair in unclear if pair.comparison
+        )
+        said.append(
+            f"same, since it may be chance, though the medians differ; measure longer to know: {names}"
+        )
     differs = dict.fromkeys(name for pair in found.pairs for name in pair.differs)
     if differs:
         said.append(f"A and B differ in: {', '.join(differs)}")

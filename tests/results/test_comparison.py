@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from bibench_deploy.results.comparison import compare_rows, pair, words_of
+from bibench_deploy.results.comparison import Pairs, compare_rows, pair, words_of
+from bibench_deploy.results.comparison_tables import show
 from bibench_deploy.results.row import HostFacts, Row
 from bibench_deploy.runners.context import RunContext
 from support.rows import MS, make_row
@@ -85,3 +88,20 @@ def test_rows_of_stores_that_know_no_turns_are_no_evidence() -> None:
     found = pair(make_row(), make_row(samples_ns=[20 * MS] * 30))
     assert found.word == "unknown"
     assert "1 turns are too few" in found.why[0]
+
+
+def test_what_may_be_chance_is_no_proof_that_nothing_changed() -> None:
+    shaky = [
+        make_row(samples_ns=[MS * (10 + turn % 5) for turn in range(12)], turns=[1] * 12) for _ in range(2)
+    ]
+    larger = shaky[1].model_copy(update={"samples_ns": [round(1.1 * run) for run in shaky[1].samples_ns]})
+    (found,) = compare_rows([shaky[0]], [larger]).pairs
+    assert (found.word, found.unclear(1.05), found.unclear(1.2)) == ("same", True, False)
+    console = Console(file=io.StringIO(), width=80)
+    show(Pairs((found,), (), ()), 1.05, console)
+    assert isinstance(console.file, io.StringIO)
+    assert (
+        "same, since it may be chance, though the medians differ; measure longer" in console.file.getvalue()
+    )
+    (steady,) = compare_rows([measured(10, 1)], [measured(10.1, 2)]).pairs
+    assert (steady.word, steady.unclear(1.05)) == ("same", False)
