@@ -101,7 +101,7 @@ def _kept(path: Path, now: datetime) -> tuple[str, datetime] | None:
     try:
         document = json.loads(path.read_bytes())
         found = str(document["sweep"]), datetime.fromisoformat(document["started_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: a new sweep replaces it
         return None
     return found if timedelta(0) <= now - found[1] <= MOST_AGE else None
 
@@ -114,7 +114,7 @@ def _locked(path: Path) -> int | None:
         raise storage_error(error, path) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError:  # another process has it, or the file system knows no locks: then nothing is continued
         os.close(file)
         return None
     return file

@@ -199,7 +199,9 @@ def explained(error: SQLAlchemyError, where: str) -> BibenchError:
     said = " ".join(str(cause or error).split())
     if isinstance(error, OperationalError):
         return StoreError(f"the database can't be reached or failed: {said}", where=where, remedy=_CHECK)
-    return StoreError(f"the database refused: {said}", where=where)
+    return StoreError(
+        f"the database refused: {said}", where=where, remedy="check what the URL's account may do there"
+    )
 
 
 _CHECK = "check the URL, the network and that the server runs"
@@ -239,4 +241,8 @@ def _of_sqlite(error: sqlite3.Error, where: str) -> BibenchError:
             )
         case sqlite3.SQLITE_IOERR:
             return StorageError(f"input/output error ({error})", where=where, remedy="check the disk")
-    return StoreError(f"the database failed: {error}", where=where)
+    return StoreError(
+        f"the database failed: {error}",
+        where=where,
+        remedy="choose another --store, and report it with this one",
+    )

@@ -21,6 +21,7 @@ from .store import Store
 Samples = Mapping[str, Sequence[int]]
 
 _STORES = (".sqlite", ".db", ".sqlite3")
+_AGAIN = "export it again with 'results export'"
 
 
 def read_source(source: str, samples: Path | None = None) -> Contents:
@@ -38,10 +39,10 @@ def read_source(source: str, samples: Path | None = None) -> Contents:
     if "://" in source or path.suffix.lower() in _STORES:
         store = Store.at(source)
         if store.path and not store.path.is_file():
-            raise InputError("there is no such store", where=store.where)
+            raise InputError("there is no such store", where=store.where, remedy="check the path")
         return store.read()
     if not path.is_file():
-        raise InputError("there is no such file", where=source)
+        raise InputError("there is no such file", where=source, remedy="check the path")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -60,7 +61,7 @@ def _json(path: Path, samples: Path | None) -> Contents:
     try:
         documents = from_json(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"not JSON ({error})", where=str(path)) from error
+        raise InputError(f"not JSON ({error})", where=str(path), remedy=_AGAIN) from error
     if not isinstance(documents, list):
         raise InputError("not a list of rows", where=str(path), remedy="export it with 'results export'")
     return _contents(path, (row_from(found, to_json(found)) for found in documents))
@@ -114,7 +115,7 @@ def _samples_of(path: Path | None) -> Samples:
     if path is None:
         return {}
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path))
+        raise InputError("there is no such file", where=str(path), remedy="check the path")
     records = _parquet_records(path) if path.suffix.lower() == ".parquet" else _csv_records(path)
     found: dict[str, list[tuple[int, int]]] = {}
     try:
@@ -134,7 +135,7 @@ def _csv_records(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"not a CSV ({error})", where=str(path)) from error
+        raise InputError(f"not a CSV ({error})", where=str(path), remedy=_AGAIN) from error
 
 
 def _parquet_records(path: Path) -> list[dict[str, Any]]:
@@ -142,7 +143,7 @@ def _parquet_records(path: Path) -> list[dict[str, Any]]:
     try:
         found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
     except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"not a Parquet file ({error})", where=str(path)) from error
+        raise InputError(f"not a Parquet file ({error})", where=str(path), remedy=_AGAIN) from error
     return found
 
 

@@ -66,7 +66,9 @@ def found_rows(connection: Connection, selection: Selection) -> Iterator[Row | D
             yield _row(found)
     except ValueError as error:  # a cell that is not of its column's type, which SQLite does not prevent
         raise StoreError(
-            f"a row of the store is damaged ({error})", where=str(connection.engine.url)
+            f"a row of the store is damaged ({error})",
+            where=str(connection.engine.url),
+            remedy="restore a copy of the store, or delete the row with a program for databases",
         ) from error
 
 

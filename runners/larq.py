@@ -147,7 +147,8 @@ def fastest_kernel(
     if not opened:
         raise EngineError(
             "none of LCE's kernels executes the artefact: "
-            + "; ".join(f"{kernel}: {why}" for kernel, why in refused.items())
+            + "; ".join(f"{kernel}: {why}" for kernel, why in refused.items()),
+            remedy="please report it with the artefact",
         )
     times: dict[Kernel, float] = dict.fromkeys(opened, float("inf"))
     for _ in range(rounds):
@@ -181,5 +182,7 @@ def _predicted(interpreter: Any, arrays: Sequence[Array]) -> list[Array]:
     try:
         results: list[Array] = interpreter.predict(arrays)
     except (RuntimeError, ValueError) as error:
-        raise EngineError(f"LCE's interpreter failed: {error}") from error
+        raise EngineError(
+            f"LCE's interpreter failed: {error}", remedy="please report it with the artefact"
+        ) from error
     return results

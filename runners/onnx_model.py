@@ -41,7 +41,7 @@ class OnnxSession:
         import onnxruntime
 
         if not file.is_file():
-            raise ModelFileError("there is no such file", where=str(file))
+            raise ModelFileError("there is no such file", where=str(file), remedy="check the path")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # its errors are raised; its own log would say them twice

@@ -233,7 +233,9 @@ def _read(source: Path) -> bytes:
     try:
         return source.read_bytes()
     except OSError as error:
-        raise InputError(f"can't be read ({error.strerror})", where=str(source)) from error
+        raise InputError(
+            f"can't be read ({error.strerror})", where=str(source), remedy="check its permissions"
+        ) from error
 
 
 def _recognised(engine: str, data: bytes, source: Path) -> Known:

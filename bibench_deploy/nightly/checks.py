@@ -160,7 +160,7 @@ def _same_bytes(files: Iterable[Path]) -> dict[Path, Path]:
     found, first = {}, dict[bytes, Path]()
     for alike in by_size.values():
         for file in alike if len(alike) > 1 else ():
-            with suppress(OSError):
+            with suppress(OSError):  # as above
                 other = first.setdefault(hashlib.sha256(file.read_bytes()).digest(), file)
                 if other != file:
                     found[file] = other

@@ -252,6 +252,8 @@ def _order(task: Task) -> Order:
     try:
         data = task.data.read_bytes() if task.data else None
     except OSError as error:
-        raise DataError(f"can't be read ({error.strerror})", where=str(task.data)) from error
+        raise DataError(
+            f"can't be read ({error.strerror})", where=str(task.data), remedy="check its permissions"
+        ) from error
     files: Mapping[str, bytes] = files_of(task.model)
     return Order(task.model.name, files, task.engine, task.twin, task.allow, data, fingerprint(task.engine))

@@ -148,7 +148,9 @@ def interpreter(data: bytes, threads: int, reference: bool, indirect: bool, xnnp
     try:
         return _interpreter_module().LiteInterpreter(data, threads, reference, indirect, xnnpack)
     except (RuntimeError, ValueError) as error:
-        raise EngineError(f"LCE's interpreter refused the artefact: {error}") from error
+        raise EngineError(
+            f"LCE's interpreter refused the artefact: {error}", remedy="convert the model again"
+        ) from error
 
 
 @cache

@@ -251,7 +251,9 @@ def _digest(path: Path) -> tuple[str, int]:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             return digest, stream.tell()
     except OSError as error:
-        raise InputError(f"can't be read ({error.strerror})", where=str(path)) from error
+        raise InputError(
+            f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions"
+        ) from error
 
 
 def _tame(name: str) -> str:

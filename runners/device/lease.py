@@ -257,7 +257,10 @@ class Lease:
                 return parse(done.stdout.decode(errors="replace"))
             except ValueError as error:
                 raise DeviceUnfitError(
-                    f"its shell answers nonsense ({error})", device=self.device, step=step
+                    f"its shell answers nonsense ({error})",
+                    device=self.device,
+                    step=step,
+                    remedy="see 'bibench-deploy devices doctor', and what its login scripts print",
                 ) from error
         raise DeviceStorageError(
             f"the lease can't be written ({said.splitlines()[-1] if said else f'exit code {done.status}'})",

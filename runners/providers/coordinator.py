@@ -212,7 +212,9 @@ class Coordinator:
 
     def _listen(self, stream: Any) -> None:
         """Keep what the coordinator tells, until the connection ends."""
-        ended: Exception = ConnectionLostError("the coordinator ended the connection", where=self.where)
+        ended: Exception = ConnectionLostError(
+            "the coordinator ended the connection", where=self.where, remedy=CHECK
+        )
         try:
             for message in stream:
                 with self._changed:
@@ -224,7 +226,9 @@ class Coordinator:
         except self._libraries.grpc.RpcError as error:
             ended = translated(error, self._libraries, self.where)
         if not isinstance(ended, DeviceError):
-            ended = PermanentDeviceError(f"the coordinator refuses us ({ended})", where=self.where)
+            ended = PermanentDeviceError(
+                f"the coordinator refuses us ({ended})", where=self.where, remedy="see the coordinator's log"
+            )
         self._break(ended)
 
     def _break(self, error: DeviceError) -> None:

@@ -81,9 +81,11 @@ class Watchdog:
 
 def _leave(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has ended
         process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    with contextlib.suppress(
+        subprocess.TimeoutExpired
+    ):  # it gives places back, for which it need not have us
         process.wait(_END_S)
 
 

@@ -220,7 +220,9 @@ def _included(file: Path, folder: Path, depth: int) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise InputError(f"can't be read ({error.strerror})", where=str(file)) from error
+        raise InputError(
+            f"can't be read ({error.strerror})", where=str(file), remedy="check its permissions"
+        ) from error
     lines: list[str] = []
     block = "Host *"
     for line in text.splitlines():

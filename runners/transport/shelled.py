@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ PULL_START_S = 60.0
 _WRONG_LENGTH = 9
 
 
-class ShelledTransport:
+class ShelledTransport(ABC):
     """A transport over anything that has wires.
 
     Args:
@@ -39,6 +40,7 @@ class ShelledTransport:
     def __init__(self, device: str) -> None:
         self.device = device
 
+    @abstractmethod
     def open_wire(self, command: str, name: str, step: str) -> Wire:
         """Start a command line, in the account's login shell.
 
@@ -48,7 +50,6 @@ class ShelledTransport:
         Raises:
             DeviceError: no wire can be had.
         """
-        raise NotImplementedError
 
     def run(self, script: str, *, timeout_s: float, stdin: bytes = b"", step: str = "") -> Completed:
         """See ``Transport.run``."""
@@ -84,7 +85,9 @@ class ShelledTransport:
                     if len(piece) < PIECE_BYTES:
                         return
         except OSError as error:
-            raise InputError(f"can't be read ({error.strerror})", where=str(source)) from error
+            raise InputError(
+                f"can't be read ({error.strerror})", where=str(source), remedy="check its permissions"
+            ) from error
 
     def pull(self, source: str, target: Path) -> None:
         """See ``Transport.pull``."""
@@ -99,7 +102,7 @@ class ShelledTransport:
             raise self._unreadable(source, done, step)
         write_atomically(target, done.stdout)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - may have nothing to close
         """See ``Transport.close``."""
 
     def __enter__(self) -> Self:
