@@ -44,6 +44,8 @@ def validated(model: type[Model], data: object, *, what: str, where: str, remedy
         field = ".".join(map(str, first["loc"])) or what
         if first["type"] != "extra_forbidden":
             message = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "string_pattern_mismatch":  # the pattern itself is no help
+                message = f"{first['input']!r} has not the form that is needed"
             raise InputError(
                 f"not a valid {what} ({field}: {message})", where=where, remedy=remedy
             ) from error

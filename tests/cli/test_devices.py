@@ -80,7 +80,10 @@ def test_the_list_of_all_boards_says_what_is_not_known(tmp_path: Path) -> None:
     ("arguments", "why"),
     [
         (["add", "kitchen", "--host", "x"], "which board is 'kitchen'?"),
-        (["add", "rpi4", "--host", "-oProxyCommand=reboot"], "host: String should match"),
+        (
+            ["add", "rpi4", "--host", "-oProxyCommand=reboot"],
+            "host: '-oProxyCommand=reboot' has not the form",
+        ),
         (["add", "local", "--profile", "rpi4", "--host", "x"], "'local' always is this machine"),
         (["add", "a", "--profile", "rpi99", "--host", "x"], "unknown device profile 'rpi99'"),
         (["add", "rpi4", "--host", "x", "--inventory", "absent/devices.toml"], "the folder does not exist"),

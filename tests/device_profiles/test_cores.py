@@ -101,7 +101,7 @@ def test_a_users_folder_adds_core_types(tmp_path: Path) -> None:
     [
         ("vector_ops = 2\n", "vector_ops needs a source"),
         ("vector_ops = 0\nsource = 'x'\n", "greater than 0"),
-        ("midr = ['d08']\n", "String should match"),
+        ("midr = ['d08']\n", "has not the form that is needed"),
         ("pipes = 2\n", "pipes: unknown key"),
     ],
 )

@@ -95,7 +95,7 @@ def test_what_is_not_there_can_not_be_removed(file: Path) -> None:
         ("local", PI, "always is this machine"),
         ("a b", PI, "can't name a device"),
         ("a", {**PI, "port": 0}, "port: Input should be"),
-        ("a", {**PI, "host": "-oProxyCommand=reboot"}, "host: String should match"),
+        ("a", {**PI, "host": "-oProxyCommand=reboot"}, "host: .* has not the form that is needed"),
         ("a", {**PI, "prot": 1}, "prot: unknown key"),
     ],
 )
