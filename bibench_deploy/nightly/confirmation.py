@@ -145,7 +145,7 @@ def _beside(finding: Finding, again: Sequence[Again], factor: float) -> Finding:
     if _slower_than_before(finding, old, [old], finding.needed):
         words += ", and the old one is as slow tonight: the device, not the model"
         return replace(finding, status=Status.DEVICE_SLOWER, words=words)
-    if found.word == "slower":
+    if found.ratio >= factor and len(openings) > 1:
         words += f", in {len(openings)} openings {min(openings):.2f}× to {max(openings):.2f}×"
     return replace(finding, status=Status.UNCONFIRMED, words=words)
 
