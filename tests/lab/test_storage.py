@@ -83,6 +83,12 @@ def test_a_damaged_artefact_is_pushed_again(lab: Lab, user: User) -> None:
     found = 'for file in $(find "$2" -type f -name "*.bbm"); do '
     whole = device.inside(found + 'sha256sum "$file"; done')
     assert whole
-    device.inside(found + 'truncate -s 2000 "$file"; done')
-    assert user.profile("board").returncode == 0
-    assert device.inside(found + 'sha256sum "$file"; done') == whole
+    for damage in (
+        'truncate -s 2000 "$file"',
+        'printf X | dd of="$file" bs=1 seek=3000 conv=notrunc status=none',
+    ):
+        device.inside(f"{found}{damage}; done")
+        done = user.profile("board", "--fresh")
+        assert done.returncode == 0, done.stderr
+        assert "pushed: 6 kB" in done.stdout  # it alone
+        assert device.inside(found + 'sha256sum "$file"; done') == whole
