@@ -23,32 +23,17 @@ import psycopg
 from bibench_deploy.results import Store
 from lab.lab import Lab
 from lab.labgrid_server import LabgridLab, wait_until
+from lab.plan import write_plan
 from lab.setup import Setup
 from lab.user import User
 from lab.waiting import let_lease_run_out
 from support import postgres
-from support.cli_nets import write_net
 from support.command import is_clean
 
 pytestmark = pytest.mark.slow
 
 BOARDS = tuple(f"board-{number}" for number in range(4))
 WAIT_S = 150.0
-PLAN = """
-format = 1
-[[models]]
-file = "models/*.onnx"
-variants = ["binarized"]
-[[devices]]
-tags = ["nightly"]
-threads = [1, 2]
-[measure]
-min_time = {seconds}
-max_time = {seconds}
-precision = 100
-[retries]
-pause = "1s"
-"""
 MODELS = ("net0", "net1")
 ALL = Counter({(board, model, threads): 1 for board in BOARDS for model in MODELS for threads in (1, 2)})
 
@@ -84,10 +69,8 @@ class Host:
 
     def __init__(self, name: str, user: User, labgrid: LabgridLab, store: str, seconds: float) -> None:
         self.name, self._user = name, user
-        (user.home / "models").mkdir()
-        for number, model in enumerate(MODELS):
-            write_net(user.home / f"models/{model}.onnx", layers=2 + number)
-        (user.home / "lab.toml").write_text(PLAN.format(seconds=seconds))
+        models = write_plan(user.home, len(MODELS), seconds, (1, 2))
+        assert models == MODELS
         (user.home / "keys.toml").write_text(
             "".join(
                 f'[devices.{board}]\nprofile = "generic-x86_64"\nhost = "unknown.invalid"\n'

@@ -18,6 +18,7 @@ import pytest
 from bibench_deploy.nightly.levels import FEWEST_NIGHTS
 from bibench_deploy.results import Store
 from lab.lab import Lab
+from lab.plan import write_plan
 from lab.setup import Setup
 from lab.user import User
 from lab.waiting import let_lease_run_out, measuring, wait_until
@@ -27,21 +28,6 @@ from support.command import is_clean
 pytestmark = pytest.mark.slow
 
 WAIT_S = 120.0
-PLAN = """
-format = 1
-[[models]]
-file = "models/*.onnx"
-variants = ["binarized"]
-[[devices]]
-tags = ["nightly"]
-threads = {threads}
-[measure]
-min_time = {seconds}
-max_time = {seconds}
-precision = 100
-[retries]
-pause = "1s"
-"""
 
 
 class Maintainer:
@@ -51,10 +37,7 @@ class Maintainer:
         self, user: User, models: int = 1, seconds: float = 0.1, threads: tuple[int, ...] = (1,)
     ) -> None:
         self.user = user
-        (user.home / "models").mkdir()
-        for number in range(models):
-            write_net(user.home / f"models/net{number}.onnx", layers=2 + number)
-        (user.home / "lab.toml").write_text(PLAN.format(seconds=seconds, threads=list(threads)))
+        write_plan(user.home, models, seconds, threads)
 
     @property
     def command(self) -> tuple[str | Path, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from bibench_deploy.results import Store
-from support.command import COMMAND, environment
+from support.command import COMMAND, environment, started
 
 from .lab import Lab
 
@@ -49,24 +49,11 @@ class User:
             timeout=timeout_s,
         )
 
-    @contextmanager
-    def starts(self, *arguments: str | Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    def starts(
+        self, *arguments: str | Path, **variables: str
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         """The command in a process group of its own, as a shell starts it; ended at the latest on exit."""
-        with subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.home,
-            env=self.variables(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        ) as process:
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.kill()
+        return started(*arguments, cwd=self.home, env=self.variables(**variables))
 
     def profiling(
         self, device: str, *options: str | Path, threads: str = "1", twin: bool = False
