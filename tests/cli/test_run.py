@@ -137,7 +137,7 @@ def test_inputs_that_do_not_fit_are_refused_with_what_was_expected(
     [
         (("absent.tflite", "--input", "x.npz", "--output", "y.npz"), "no such file"),
         (("absent.onnx", "--input", "x.npz", "--output", "y.npz"), "no such file"),
-        (("x.npz", "--input", "x.npz", "--output", "y.npz"), "no such file"),
+        (("x.npz", "--input", "x.npz", "--output", "y.npz"), "no manifest"),
         (("tiny.larq.tflite", "--input", "absent.npz", "--output", "y.npz"), "no such file"),
         (("tiny.larq.tflite", "--input", "tiny.larq.tflite", "--output", "y.npz"), "not an .npz file"),
         (("tiny.larq.tflite", "--input", "x.npz", "--output", "absent/y.npz"), "no such folder"),
