@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from lab.fixtures import another, converted, lab, linux_host, programs, rpi4, user
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and so would the commands that it tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["another", "converted", "lab", "linux_host", "programs", "rpi4", "user"]
 
