@@ -36,6 +36,8 @@ Anything else that escapes is a bug of the tool and is reported as one.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -70,6 +72,12 @@ def in_a_line(error: BaseException) -> str:
         text = f"internal error ({type(error).__name__}: {error})"
     lines = [*text.splitlines(), *getattr(error, "__notes__", ())]
     return "; ".join(line.strip() for line in lines)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question after the name that was meant, to go before a remedy; empty where none is near."""
+    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean '{meant[0]}'? " if meant else ""
 
 
 class RefusedError(BibenchError):

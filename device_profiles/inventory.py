@@ -22,11 +22,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, did_you_mean
 
 from .profile import LOCAL, DeviceProfile, find_profile, profile_names
 from .reach import Port, UserName, WorkFolder
-from .toml_data import parse_toml, spelling, validated
+from .toml_data import parse_toml, validated
 
 FILE = "devices.toml"
 
@@ -161,7 +161,7 @@ class Inventory:
         return tagged
 
     def _unknown(self, name: str, profiles: Mapping[str, DeviceProfile]) -> InputError:
-        meant = spelling(name, [*self.entries, *profile_names(profiles)])
+        meant = did_you_mean(name, [*self.entries, *profile_names(profiles)])
         mine = f"your inventory {self.path} has: {', '.join(self.entries) or 'none'}; "
         return InputError(
             f"unknown device '{name}'",

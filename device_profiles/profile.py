@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, did_you_mean
 
 from .reach import Reach
-from .toml_data import parse_toml, spelling, validated
+from .toml_data import parse_toml, validated
 
 LOCAL = "local"
 #: The table of core types lies among the profiles; see cores.py.
@@ -127,7 +127,7 @@ def find_profile(
     found = profile_names(profiles).get(name)
     if found is not None:
         return found
-    meant = spelling(name, profile_names(profiles))
+    meant = did_you_mean(name, profile_names(profiles))
     raise InputError(
         f"unknown device profile '{name}'",
         where=where,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,11 +49,5 @@ def validated(model: type[Model], data: object, *, what: str, where: str, remedy
             ) from error
         if len(first["loc"]) == 1:
             known = list(model.model_fields)
-            remedy = spelling(field, known).strip() or f"its keys are: {', '.join(known)}"
+            remedy = did_you_mean(field, known).strip() or f"its keys are: {', '.join(known)}"
         raise InputError(f"not a valid {what} ({field}: unknown key)", where=where, remedy=remedy) from error
-
-
-def spelling(name: str, known: Iterable[str]) -> str:
-    """A question after the name that was meant, to go before a remedy; empty where none is near."""
-    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return f"did you mean '{meant[0]}'? " if meant else ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, did_you_mean
 
 from .toml_lines import Place, line_of
 
@@ -107,9 +106,5 @@ def _said(detail: Mapping[str, Any], place: Place, tables: Mapping[str, type[Bas
         return str(detail["msg"]).removeprefix("Value error, ")
     table = next((part for part in place[:-1] if isinstance(part, str)), "")
     known = list(tables[table].model_fields) if table in tables else []
-    meant = difflib.get_close_matches(str(place[-1]), known, n=1)
-    return (
-        f"unknown key; did you mean '{meant[0]}'?"
-        if meant
-        else f"unknown key; the keys are {', '.join(known)}"
-    )
+    meant = did_you_mean(str(place[-1]), known).strip()
+    return f"unknown key; {meant or 'the keys are ' + ', '.join(known)}"

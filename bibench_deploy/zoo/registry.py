@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from bibench_deploy.errors import InputError
+from bibench_deploy.errors import InputError, did_you_mean
 
 FULL_PRECISION = "fp32"
 
@@ -184,6 +183,5 @@ def options(*, sign_zero: int = 1, pad_value: int = 0, xnor_k: str = "location")
 def _lookup(table: Mapping[str, _T], identifier: str, what: str) -> _T:
     if identifier in table:
         return table[identifier]
-    close = difflib.get_close_matches(identifier.lower(), table, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    hint = did_you_mean(identifier.lower(), table)
     raise InputError(f"unknown {what} '{identifier}'", remedy=f"{hint}choose one of: {', '.join(table)}")

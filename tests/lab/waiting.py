@@ -25,6 +25,7 @@ def measuring(device: SimulatedDevice) -> bool:
 
 def let_lease_run_out(device: SimulatedDevice, process: int) -> None:
     """A minute without a sign of life of a command that was killed, by the device's clock."""
+    # None where it holds nothing there: then there is nothing to let run out.
     held = device.inside(f'grep -ls "(process {process}[,)]" "$1"/tmp/bibench-deploy.lease/*/owner || true')
     for owner in held.splitlines():
         lease = owner.removesuffix("/owner")
