@@ -163,7 +163,9 @@ def test_what_was_measured_before_the_link_broke_for_good_is_kept_and_not_measur
             box.transport.lose_link("", times=1000)
 
     first = kept.measure((1, 2), watch=cut)
-    assert {row.threads for row in kept.rows} == {1}  # a model and its twin mostly end together
+    # Which thread count ends first is the samples' affair; a model and its twin mostly end together.
+    measured = {(row.sha256, row.threads): row.id for row in kept.rows}
+    assert 0 < len(measured) < 4
     (failed,) = first.failures
     assert isinstance(failed.error, ConnectionLostError)
     box.transport.lose.clear()
@@ -172,6 +174,7 @@ def test_what_was_measured_before_the_link_broke_for_good_is_kept_and_not_measur
     assert len(kept.rows) == 4
     assert len(second.rows) == 4
     assert len({(row.sha256, row.threads) for row in kept.rows}) == 4
+    assert measured.items() <= {(row.sha256, row.threads): row.id for row in kept.rows}.items()
 
 
 def test_one_device_that_fails_does_not_stop_the_other(lone: Path, tmp_path: Path) -> None:
