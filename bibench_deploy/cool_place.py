@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-from bibench_deploy.runners.cooldown import Bound, CoolDown, Cooled
+from bibench_deploy.runners.cooldown import Aim, Bound, CoolDown, Cooled
 from bibench_deploy.runners.device.stopping import Stopped
 from bibench_deploy.runners.measure import Job, Timed
 from bibench_deploy.runners.operators import Operator
@@ -73,18 +73,33 @@ class CoolPlace:
         return self._place.facts(job)
 
 
+def cool_down(
+    place: Place, aim: Aim, say: Callable[[str], None], stop: threading.Event, name: str
+) -> CoolDown:
+    """What waits at a place that is open.
+
+    Args:
+        aim: what is waited for.
+        say: told what happens, in words.
+        stop: ends a wait by ``Stopped``.
+        name: of the device.
+    """
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Stopped
+
+    look = place.temperatures if isinstance(place, Thermometer) else lambda: None
+    return CoolDown(aim, look, pause, say, name)
+
+
 def cooled(target: Target, bound: Bound) -> Target:
     """A target whose turns begin when it has cooled down."""
 
     @contextmanager
     def opened(say: Callable[[str], None], stop: threading.Event) -> Iterator[Place]:
-        def pause(seconds: float) -> None:
-            if stop.wait(seconds):
-                raise Stopped
-
         with target.opened(say, stop) as place:
-            look = place.temperatures if isinstance(place, Thermometer) else lambda: None
-            yield CoolPlace(place, CoolDown(bound, look, pause, say, target.name))
+            yield CoolPlace(place, cool_down(place, Aim(bound), say, stop, target.name))
 
     made: Callable[..., AbstractContextManager[Place]] = opened
     return replace(target, opened=made)

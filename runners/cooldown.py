@@ -23,6 +23,8 @@ WITHIN_C = 2.0
 MOST_S = 300.0
 #: Between two looks, s: a die cools within seconds.
 LOOK_S = 2.0
+#: The first wait is told at once, each further one when it has lasted so long, s: there is one a turn.
+TOLD_S = 20.0
 #: What a bound can be, °C: no chip is run colder or hotter.
 COLDEST, HOTTEST = 0.0, 120.0
 
@@ -58,11 +60,28 @@ def parse_bound(text: str) -> Bound:
     return Bound(celsius)
 
 
+@dataclass
+class Aim:
+    """What the turns of one machine wait for, in one opening of it or in several.
+
+    Attributes:
+        bound: what was asked for.
+        until: °C; None before the first look.
+        blind: whether the machine tells no temperature.
+        told: whether somebody knows of it.
+    """
+
+    bound: Bound
+    until: float | None = None
+    blind: bool = False
+    told: bool = False
+
+
 class CoolDown:
-    """What one machine waits for.
+    """Waits for one machine as long as it is open.
 
     Args:
-        bound: the temperature.
+        aim: what is waited for; its first look is noted there.
         look: the present temperatures by sensor, °C; None or empty where the machine has none to tell.
         pause: waits so many seconds.
         say: told what happens, in words.
@@ -71,37 +90,37 @@ class CoolDown:
 
     def __init__(
         self,
-        bound: Bound,
+        aim: Aim,
         look: Callable[[], Mapping[str, float] | None],
         pause: Callable[[float], None],
         say: Callable[[str], None],
         name: str,
     ) -> None:
-        self._asked, self._look, self._pause, self._say, self._name = bound, look, pause, say, name
-        self._until: float | None = None
-        self._begun = self._blind = False
+        self._aim, self._look, self._pause, self._say, self._name = aim, look, pause, say, name
 
     def wait(self) -> None:
         """Until the hottest sensor is back at the bound, or the longest wait is over."""
+        aim = self._aim
         hottest = self._hottest()
         if hottest is None:
             return
         sensor, celsius = hottest
-        if not self._begun:
-            self._begun = True
-            self._until = celsius + WITHIN_C if self._asked.celsius is None else self._asked.celsius
-        assert self._until is not None
-        if celsius <= self._until:
-            return
-        until = f"{self._until:.1f} °C, at most {MOST_S:.0f} s"
-        self._say(f"{self._name}: {sensor} is at {celsius:.1f} °C; waiting until it is back at {until}")
+        if aim.until is None:
+            aim.until = celsius + WITHIN_C if aim.bound.celsius is None else aim.bound.celsius
         waited = 0.0
-        while celsius > self._until:
+        told = False
+        while celsius > aim.until:
             if waited >= MOST_S:
                 still = f"{sensor} is still at {celsius:.1f} °C after {waited:.0f} s"
                 self._say(f"warning: {still}: measuring goes on, and from now on that is waited for")
-                self._until = celsius
+                aim.until = celsius
                 return
+            if not told and (waited >= TOLD_S or not aim.told):
+                until = f"{aim.until:.1f} °C, at most {MOST_S:.0f} s"
+                self._say(
+                    f"{self._name}: {sensor} is at {celsius:.1f} °C; waiting until it is back at {until}"
+                )
+                aim.told = told = True
             self._pause(LOOK_S)
             waited += LOOK_S
             hottest = self._hottest()
@@ -110,11 +129,13 @@ class CoolDown:
             sensor, celsius = hottest
 
     def _hottest(self) -> tuple[str, float] | None:
-        found = None if self._blind else self._look()
+        found = None if self._aim.blind else self._look()
         if not found:
-            if not self._blind:
-                self._say("warning: the device tells no temperature: --cool-down waits for nothing")
-            self._blind = True
+            if not self._aim.blind:
+                self._say(
+                    "warning: the device tells no temperature: its turns don't wait for it to cool down"
+                )
+            self._aim.blind = True
             return None
         return max(found.items(), key=lambda item: item[1])
 

@@ -59,12 +59,14 @@ class Estimate:
         conversion: of what is stale, before anything is measured.
         jobs: how many there are.
         remembered: for how many of them a former night tells.
+        cools_down: whether turns wait for a temperature: how long, only a former night can tell.
     """
 
     devices: Mapping[str, Span]
     conversion: Span
     jobs: int
     remembered: int
+    cools_down: bool = False
 
     @property
     def wall(self) -> Span:
@@ -80,10 +82,11 @@ class Estimate:
     def rests_on(self) -> str:
         """Where it is known from, in words."""
         if self.remembered == self.jobs:
-            return "as the nights before took"
+            return f"as the nights before took{', waiting to cool down as long' if self.cools_down else ''}"
+        by_rule = f"[measure]{', without waiting to cool down' if self.cools_down else ''}"
         if not self.remembered:
-            return "by the plan's [measure]; no night before tells"
-        return f"{self.remembered} of {self.jobs} jobs as the nights before took, the others by [measure]"
+            return f"by the plan's {by_rule}; no night before tells"
+        return f"{self.remembered} of {self.jobs} jobs as the nights before took, the others by {by_rule}"
 
 
 def rule_of(plan: Plan) -> MeasureRule:
@@ -101,6 +104,7 @@ def estimate(
     stale: int = 0,
     conversions_s: Sequence[float] = (),
     workers: int = 1,
+    cools_down: bool = False,
 ) -> Estimate:
     """How long some jobs will take.
 
@@ -109,6 +113,7 @@ def estimate(
         stale: models that have to be converted first, once for each engine.
         conversions_s: how long each of some conversions took.
         workers: that convert side by side.
+        cools_down: whether turns wait for a temperature.
     """
     rows = [row for row in history if row.state == "measured"]
     took: dict[_Key, list[float]] = {}
@@ -124,7 +129,7 @@ def estimate(
         spans[job.device] = spans.get(job.device, Span()) + span
     usual = Span(*[median(conversions_s)] * 2) if conversions_s else Span(*CONVERSION_S)
     at_once = max(1, min(workers, stale))
-    return Estimate(spans, usual * (stale / at_once), len(wanted), remembered)
+    return Estimate(spans, usual * (stale / at_once), len(wanted), remembered, cools_down)
 
 
 def duration(seconds: float) -> str:

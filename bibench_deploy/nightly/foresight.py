@@ -91,7 +91,8 @@ def foresee(
     stale = tuple(task for task in to_convert if _is_stale(task, workspace))
     engines = {task.engine for task in stale}
     took = [seconds for engine in engines for seconds in seconds_of(workspace, engine)]
-    expected = estimate(wanted, rule_of(plan), history, len(stale), took, usable_cores())
+    cools_down = plan.measure.cool_down is not None
+    expected = estimate(wanted, rule_of(plan), history, len(stale), took, usable_cores(), cools_down)
     return Foresight(tuple(wanted), stale, expected)
 
 

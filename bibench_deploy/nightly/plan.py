@@ -25,6 +25,7 @@
     min_time = 1.0                             # s; as profile --min-time
     max_time = 5.0
     precision = 1.0                            # percent
+    cool_down = "auto"                         # or °C, as profile --cool-down; default: turns don't wait
 
     [budget]                                   # what is not begun by then is reported as not measured
     night = "6h"                               # from its start; default: none
@@ -64,6 +65,7 @@ from pydantic import (
 from bibench_deploy.errors import InputError
 from bibench_deploy.runners.clusters import check_request
 from bibench_deploy.runners.compare import NOTABLE_FACTOR
+from bibench_deploy.runners.cooldown import Bound, parse_bound
 
 from .gate import BASELINE_NIGHTS, LARGER_FACTOR
 
@@ -117,6 +119,16 @@ def _cores(value: str) -> str:
         raise ValueError(f"{error.message}; {error.remedy}") from None
 
 
+def _bound(value: object) -> object:
+    """``auto``, or a number of °C; written as on the command line, too."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError('a temperature to wait for is needed; write "auto", or degrees Celsius')
+    try:
+        return parse_bound(str(value))
+    except InputError as error:
+        raise ValueError(f"{error.message}; {error.remedy}") from None
+
+
 Positive = Annotated[float, Field(gt=0, le=3600)]
 Duration = Annotated[float, Field(gt=0, le=MOST_SECONDS), BeforeValidator(_seconds)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -125,6 +137,7 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 PlanName = Annotated[str, AfterValidator(_plan_name)]
 Cores = Annotated[str, AfterValidator(_cores)]
+CoolDown = Annotated[Bound, BeforeValidator(_bound)]
 Threads = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)]
 Variant = Literal["binarized", "fp32"]
 
@@ -173,11 +186,16 @@ class Devices(_Table):
 
 
 class Measure(_Table):
-    """How long a job is measured; times in s, precision in percent."""
+    """How a job is measured; times in s, precision in percent.
+
+    Attributes:
+        cool_down: the temperature that each turn waits for; None for none.
+    """
 
     min_time: Positive = 1.0
     max_time: Positive = 5.0
     precision: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    cool_down: CoolDown | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Measure:

@@ -22,6 +22,7 @@ from .baseline import choose
 from .checks import open_plan
 from .confirm import Confirming
 from .conversion import Converted, Task, convert_stale, find_artefact, prune, tasks
+from .cooling import cooled
 from .document import NightReport
 from .estimate import estimate, rule_of
 from .events import Emit, Planned, Stage
@@ -148,7 +149,10 @@ def run(prepared: Prepared, choices: Choices, means: Means) -> NightReport:
     converted = convert_stale(prepared.tasks, prepared.workspace, means.pool, lambda m: means.watch(Stage(m)))
     programs = Programs(prepared.workspace, means.engines)
     expected = distinct(list(_expected(prepared, converted, programs)))
-    opens = {entry.key[0]: means.opens(prepared.boards[entry.key[0]]) for entry in expected}
+    opens = {
+        name: cooled(means.opens(prepared.boards[name]), plan.measure.cool_down, name)
+        for name in dict.fromkeys(entry.key[0] for entry in expected)
+    }
     artefact_of = _artefacts(prepared, converted)
     gate = Gate(plan.gate.nights, plan.gate.factor, plan.gate.larger)
     with queue_of(store, night, prepared.workspace, means.warn) as queue:

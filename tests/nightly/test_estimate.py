@@ -61,6 +61,22 @@ def test_what_goes_by_beside_the_timed_runs_is_counted() -> None:
     assert (expected.remembered, expected.rests_on) == (3, "as the nights before took")
 
 
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [
+        ("cd", "by the plan's [measure], without waiting to cool down; no night before tells"),
+        (
+            "ac",
+            "1 of 2 jobs as the nights before took, the others by [measure], without waiting to cool down",
+        ),
+        ("ab", "as the nights before took, waiting to cool down as long"),
+    ],
+)
+def test_how_long_is_waited_to_cool_down_only_a_night_before_can_tell(models: str, says: str) -> None:
+    rows = [row("a", 10, 2.0), row("b", 30, 2.0)]
+    assert estimate([job(model) for model in models], RULE, rows, cools_down=True).rests_on == says
+
+
 def test_one_evening_without_power_does_not_count() -> None:
     nights = [
         entry

@@ -14,6 +14,7 @@ from bibench_deploy.errors import InputError
 from bibench_deploy.nightly import plan as plan_module
 from bibench_deploy.nightly.plan import TABLES, store_of, workspace_of
 from bibench_deploy.nightly.reading import parse_plan, plan_text, understand
+from bibench_deploy.runners.cooldown import Bound
 
 JSON = st.recursive(
     st.booleans() | st.integers(-2, 2) | st.text(max_size=3),
@@ -82,6 +83,16 @@ def test_a_plan_and_what_it_leaves_out() -> None:
         ),
         (
             "[gate]",
+            "[measure]\ncool_down = 'warm'\n[gate]",
+            "lab.toml:19: measure.cool_down: 'warm' is no temperature to wait for; write auto, or degrees Celsius",
+        ),
+        ("[gate]", "[measure]\ncool_down = 500\n[gate]", "lab.toml:19: measure.cool_down: '500' is no"),
+        ("[gate]", "[measure]\ncool_down = nan\n[gate]", "lab.toml:19: measure.cool_down: 'nan' is no"),
+        ("[gate]", "[measure]\ncool_down = true\n[gate]", "lab.toml:19: measure.cool_down: a temperature"),
+        ("[gate]", "[measure]\ncool_down.celsius = 50\n[gate]", "measure.cool_down: a temperature"),
+        ("[gate]", "[measure]\ncooldown = 50\n[gate]", "unknown key; did you mean 'cool_down'?"),
+        (
+            "[gate]",
             "[budget]\nnight = '6 hours'\n[gate]",
             "lab.toml:19: budget.night: '6 hours' is no duration",
         ),
@@ -100,6 +111,15 @@ def test_a_mistake_and_its_line(old: str, new: str, message: str) -> None:
         parse_plan(GOOD.replace(old, new), "lab.toml")
     assert message in caught.value.message
     assert caught.value.where == "lab.toml"
+
+
+@pytest.mark.parametrize(
+    ("written", "bound"),
+    [('"auto"', Bound()), ("50", Bound(50.0)), ("47.5", Bound(47.5)), ('"50"', Bound(50.0))],
+)
+def test_what_turns_wait_for(written: str, bound: Bound) -> None:
+    assert parse_plan(f"{GOOD}\n[measure]\ncool_down = {written}\n", "lab.toml").measure.cool_down == bound
+    assert parse_plan(GOOD, "lab.toml").measure.cool_down is None
 
 
 def test_all_mistakes_are_told_once_each_in_their_order() -> None:
@@ -188,9 +208,10 @@ def test_the_docstring_is_a_plan() -> None:
     block = (plan_module.__doc__ or "").split("::", 1)[1].split("What is left out")[0]
     text = "\n".join(line.removeprefix("    ") for line in block.splitlines())
     plan = parse_plan(text, "lab.toml")
-    assert plan.model_dump(exclude={"store", "models", "devices", "budget", "gate"}) == parse_plan(
-        GOOD, "lab.toml"
-    ).model_dump(exclude={"store", "models", "devices", "budget", "gate"})
+    no_defaults = {"store": True, "models": True, "devices": True, "budget": True, "gate": True}
+    no_defaults |= {"measure": {"cool_down"}}
+    usual = parse_plan(GOOD, "lab.toml").model_dump(exclude=no_defaults)  # type: ignore[arg-type]
+    assert plan.model_dump(exclude=no_defaults) == usual  # type: ignore[arg-type]
 
 
 def test_the_example_is_a_plan() -> None:

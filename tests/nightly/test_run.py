@@ -19,13 +19,16 @@ from bibench_deploy.nightly.document import NightReport
 from bibench_deploy.nightly.events import Event, Stage
 from bibench_deploy.nightly.finding import Status
 from bibench_deploy.nightly.run import Choices, Means, prepare, run
+from bibench_deploy.profile_plan import Said
 from bibench_deploy.results import Store
 from bibench_deploy.results.nights import nights, report_of
 from bibench_deploy.results.queue import Queue
+from bibench_deploy.runners import cooldown
+from bibench_deploy.runners.cooldown import WITHIN_C
 from bibench_deploy.runners.device.facts import DeviceFacts
 from bibench_deploy.runners.providers import InventoryProvider
 from support.cli_nets import write_net
-from support.scripted_device import RUN_NS, ScriptedDevice
+from support.scripted_device import COOLS_C, RUN_NS, ScriptedDevice
 
 PLAN = """
 format = 1
@@ -162,6 +165,19 @@ def test_a_first_night(house: House) -> None:
     (night,) = nights(house.store, "lab")
     assert {row.session for row in house.store.read().rows} == {night.session}
     assert report_of(house.store, night) == report.document()
+
+
+def test_turns_wait_until_their_device_has_cooled_down(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each device for what it was itself; one that has no sensor says so, and is measured."""
+    monkeypatch.setattr(cooldown, "LOOK_S", 1e-3)
+    house.plan.write_text(PLAN.replace("[measure]", '[measure]\ncool_down = "auto"'))
+    house.devices["one"].celsius = 45.0
+    assert house.night().exit_code == 0
+    begun_at = house.devices["one"].begun_at
+    assert len(begun_at) >= 4
+    assert max(celsius for celsius in begun_at if celsius is not None) <= 45.0 - COOLS_C + WITHIN_C
+    said = [event.message for event in house.events if isinstance(event, Said) and event.device == "two"]
+    assert said == ["warning: the device tells no temperature: its turns don't wait for it to cool down"]
 
 
 def test_a_night_that_is_complete_is_only_told_again(house: House) -> None:

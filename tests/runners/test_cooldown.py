@@ -8,7 +8,17 @@ import pytest
 
 from bibench_deploy.errors import InputError
 from bibench_deploy.runners.context import RunContext
-from bibench_deploy.runners.cooldown import LOOK_S, MOST_S, WITHIN_C, Bound, CoolDown, Cooled, parse_bound
+from bibench_deploy.runners.cooldown import (
+    LOOK_S,
+    MOST_S,
+    TOLD_S,
+    WITHIN_C,
+    Aim,
+    Bound,
+    CoolDown,
+    Cooled,
+    parse_bound,
+)
 from bibench_deploy.runners.timing import StopRule
 
 
@@ -28,7 +38,10 @@ class Machine:
         return None if self.last is None else {"cpu-thermal": self.last, "battery": self.last - 20}
 
     def cool_down(self, bound: Bound = Bound()) -> CoolDown:  # noqa: B008 - frozen
-        return CoolDown(bound, self.look, self.slept.append, self.said.append, "rpi4")
+        return self.opened(Aim(bound))
+
+    def opened(self, aim: Aim) -> CoolDown:
+        return CoolDown(aim, self.look, self.slept.append, self.said.append, "rpi4")
 
 
 def test_auto_goes_back_to_where_the_first_turn_began() -> None:
@@ -63,13 +76,36 @@ def test_a_machine_that_stays_hot_is_measured_after_a_while_and_not_waited_for_a
     assert sum(machine.slept) == MOST_S
 
 
+def test_a_machine_that_is_opened_again_when_it_is_hot_goes_back_to_where_it_was_at_first() -> None:
+    machine = Machine(48.0, 60.0, 50.0)
+    aim = Aim(Bound())
+    machine.opened(aim).wait()
+    machine.opened(aim).wait()
+    assert machine.slept == [LOOK_S]
+
+
+def test_after_the_first_wait_only_a_long_one_is_told() -> None:
+    """There is one a turn: a night would have thousands of lines."""
+    long = int(TOLD_S / LOOK_S)
+    machine = Machine(60.0, 45.0, 60.0, 45.0, *[59.0] * (long + 1), 45.0)
+    waiting = machine.cool_down(Bound(45.0))
+    waiting.wait()
+    waiting.wait()
+    assert len(machine.said) == 1
+    waiting.wait()
+    assert len(machine.said) == 2
+    assert "is at 59.0 °C" in machine.said[1]
+
+
 @pytest.mark.parametrize("bound", [Bound(), Bound(45.0)])
 def test_without_a_sensor_it_is_said_once_and_nothing_is_waited_for(bound: Bound) -> None:
     machine = Machine(None)
     waiting = machine.cool_down(bound)
     waiting.wait()
     waiting.wait()
-    assert machine.said == ["warning: the device tells no temperature: --cool-down waits for nothing"]
+    assert machine.said == [
+        "warning: the device tells no temperature: its turns don't wait for it to cool down"
+    ]
     assert (machine.slept, machine.looks) == ([], 1)
 
 

@@ -25,6 +25,8 @@ from bibench_deploy.runners.workspace import Artefact
 QUICK = MeasureRule(min_seconds=1e-9, min_runs=1, max_seconds=1e-9, precision=1.0)
 HOST = Host("a processor", "aarch64", 4, "Linux 6.1", None)
 RUN_NS = 10_000_000
+#: What a turn brings, and what goes from one look to the next.
+HEATS_C, COOLS_C = 20.0, 5.0
 
 
 def artefact(name: str = "net", variant: str = "bnn", engine: str = "native") -> Artefact:
@@ -79,6 +81,8 @@ class ScriptedDevice:
         refusal: why its engine can't do a job.
         run_ns: how long a run takes: by the artefact's file, and the program that executes it.
         program: sha256 of its engine's program.
+        celsius: how hot it is: a turn heats it, and it cools down from look to look; None: it has no sensor.
+        begun_at: °C at the beginning of each turn.
     """
 
     def __init__(self) -> None:
@@ -90,6 +94,8 @@ class ScriptedDevice:
         self.refusal: str | None = None
         self.run_ns: Callable[[Path, str], float] = lambda artefact, program: RUN_NS
         self.program = "e" * 64
+        self.celsius: float | None = None
+        self.begun_at: list[float | None] = []
         self.is_open = False
 
     @contextmanager
@@ -122,6 +128,13 @@ class ScriptedPlace:
     def operators(self, job: Job) -> list[Operator]:
         return []
 
+    def temperatures(self) -> dict[str, float] | None:
+        device = self._device
+        if device.celsius is None:
+            return None
+        device.celsius -= COOLS_C
+        return {"soc": device.celsius}
+
     def facts(self, job: Job) -> dict[str, Any]:
         return {"cpus": self.cpus, "engine_sha256": self._program}
 
@@ -143,6 +156,9 @@ class ScriptedWorker:
     def turn(self, rule: StopRule) -> list[int]:
         assert self._device.is_open
         self._device.measured.append(self._job)
+        self._device.begun_at.append(self._device.celsius)
+        if self._device.celsius is not None:
+            self._device.celsius += HEATS_C
         _raise_next(self._device.turns)
         usual = self._device.run_ns(self._job.artefact, self._program)
         return [round(usual * self._random.gauss(1, 0.001)) for _ in range(5)]
