@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bibench_deploy.nightly.estimate import words
+from bibench_deploy.nightly.telling import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +53,7 @@ def summary(foresight: Foresight) -> list[str]:
     """The lines below the table."""
     expected, stale = foresight.expected, foresight.stale
     devices = {job.device for job in foresight.wanted}
-    jobs = f"{len(foresight.wanted)} jobs on {len(devices)} device{'s' if len(devices) != 1 else ''}"
+    jobs = f"{counted(len(foresight.wanted), 'job')} on {counted(len(devices), 'device')}"
     lines = [f"{jobs}: {words(expected.wall)}, {expected.rests_on}"]
     if stale:
         engines: dict[str, list[str]] = {}
