@@ -14,12 +14,17 @@ Importing this package imports nothing heavy; each function imports what it need
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bibench_deploy.api import check, convert, inspect, run
 
 __all__ = ["check", "convert", "inspect", "run"]
+
+# onnxruntime's wheels for Linux report their use to Microsoft over HTTPS, from a data base in the user's home. Nobody
+# who converts a model here has agreed to that. onnxruntime reads the variable when it starts; 0 is left as it is.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -148,6 +148,15 @@ def test_operators_in_shorthand(
     assert operator(layer) == text
 
 
+def test_onnxruntime_keeps_nothing_in_the_home_and_reports_to_nobody(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    unset = ("env", "-u", "ORT_DISABLE_TELEMETRY", "-u", "XDG_CACHE_HOME")
+    done = bibench("inspect", write_net(tmp_path / "net.onnx"), cwd=tmp_path, prefix=unset, HOME=str(home))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(home.rglob("*")) == []
+
+
 def test_a_pipe_that_closes_is_no_crash(tmp_path: Path) -> None:
     """As ``inspect MODEL | head -1`` closes it."""
     model = write_net(tmp_path / "net.onnx", layers=8, channels=8)
