@@ -11,6 +11,9 @@ from pathlib import Path
 
 from bibench_deploy.errors import OutputPathError, StorageError
 
+#: What a user does about a place that can't be written, where he named it himself.
+ELSEWHERE = "choose another folder"
+
 
 def check_output(path: Path) -> None:
     """Refuse an output path before any work is done for it.
@@ -153,8 +156,11 @@ def _swap(new: Path, place: Path) -> None:
     old.rename(new)
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, elsewhere: str = ELSEWHERE) -> None:
     """Make a folder and those above it, and see that files can be made in it.
+
+    Args:
+        elsewhere: how a user chooses another one.
 
     Raises:
         OutputPathError: it can't be made or written.
@@ -165,18 +171,18 @@ def make_folder(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, path, elsewhere) from error
 
 
-def storage_error(error: OSError, path: Path) -> OutputPathError | StorageError:
-    """What an operating system's error on writing means to a user."""
+def storage_error(error: OSError, path: Path, elsewhere: str = ELSEWHERE) -> OutputPathError | StorageError:
+    """What an operating system's error on writing means to a user; ``elsewhere``: how he chooses another place."""
     where = str(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError("the disk is full", where=where, remedy="free some space and run it again")
     if error.errno == errno.EIO:
         return StorageError("input/output error", where=where, remedy="check the disk")
     return OutputPathError(
-        f"can't be written ({os.strerror(error.errno or 0)})", where=where, remedy="choose another folder"
+        f"can't be written ({os.strerror(error.errno or 0)})", where=where, remedy=elsewhere
     )
 
 

@@ -115,6 +115,8 @@ def _write(file: Path, document: TOMLDocument, expected: Mapping[str, HostEntry]
     if dict(after.entries) != expected:
         raise by_hand
     if file == default_path().resolve():
-        make_folder(file.parent)
+        make_folder(
+            file.parent, "give a file of your own by --inventory, or a folder in the variable XDG_CONFIG_HOME"
+        )
     write_atomically(file, data)
     return after

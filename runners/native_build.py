@@ -129,7 +129,7 @@ def build(name: str, folder: Path | None = None, progress: Progress = lambda mes
     path = program_path(name, chain, sources, folder or cache_folder())
     if path.is_file():
         return path
-    make_folder(path.parent)
+    make_folder(path.parent, "name a folder that can be written in the variable XDG_CACHE_HOME")
     progress(f"building {PROGRAM} for {name} with {chain.version} (once; a first cross build takes minutes)")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as scratch:
         built = Path(scratch) / PROGRAM

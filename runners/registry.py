@@ -140,7 +140,7 @@ class Registry:
             original=str(source.resolve()),
         )
         path = self.path(entry)
-        make_folder(path.parent)
+        make_folder(path.parent, "name a folder that can be written in the variable XDG_DATA_HOME")
         write_atomically(path, data)
         before = self._read_entry(self._entry_path(entry))
         write_atomically(self._entry_path(entry), entry.model_dump_json(indent=2).encode() + b"\n")

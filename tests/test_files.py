@@ -117,7 +117,9 @@ def test_what_can_be_no_folder(path: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputPathError, match="can't be written") as refusal:
         make_folder(tmp_path / path)
-    assert refusal.value.remedy
+    assert refusal.value.remedy == "choose another folder"
+    with pytest.raises(OutputPathError, match="name it in HERE"):
+        make_folder(tmp_path / path, "name it in HERE")
 
 
 @pytest.mark.parametrize(

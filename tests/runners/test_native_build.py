@@ -19,7 +19,7 @@ from bibench_deploy.runners.native_build import (
     build,
     program_path,
 )
-from support.command import bibench
+from support.command import ORDINARY, bibench, is_clean
 
 CHAIN = Toolchain(("c++",), "c++ 12", ("-static",))
 SOURCES = {"a.cc": b"int a;", "b.h": b"#pragma once"}
@@ -165,6 +165,14 @@ class TestTheCommand:
         assert Path(row["path"]).is_relative_to(cache)
         assert (row["target"], row["size_bytes"], row["toolchain"]) == (HOST, 7, "fake 1")
         assert "building bibench-run" in done.stderr
+
+    def test_a_cache_that_can_not_be_written_names_the_variable(self, compiler: Path, tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        cache.mkdir(mode=0o555)
+        variables = {"CXX": str(compiler), "XDG_CACHE_HOME": str(cache)}
+        done = bibench("engines", "build", cwd=tmp_path, prefix=ORDINARY, **variables)
+        assert (done.returncode, is_clean(done.stderr)) == (2, True)
+        assert "name a folder that can be written in the variable XDG_CACHE_HOME" in done.stderr
 
     def test_an_unknown_target_is_wrong_usage(self, tmp_path: Path) -> None:
         done = bibench("engines", "build", "-t", "z80-cpm", cwd=tmp_path)
