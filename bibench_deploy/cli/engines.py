@@ -191,13 +191,19 @@ def _print(document: dict[str, list[dict[str, Any]]]) -> None:
     engines = Table("engine", "status", "installed")
     for row in document["engines"]:
         installed = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
-        engines.add_row(row["engine"], row["status"], escape(row["missing"] or installed or "-"))
+        status = "not installed" if row["missing"] else row["status"]
+        engines.add_row(row["engine"], status, escape(installed or "-"))
     out.print(engines)
     targets = Table("target of native", "runs on", "built with", "built")
     for row in document["targets"]:
-        chain = escape(row["toolchain"] or row["missing"] or "")
-        targets.add_row(row["target"], row["runs_on"], chain, "yes" if row["path"] else "no")
+        targets.add_row(
+            row["target"], row["runs_on"], escape(row["toolchain"] or "-"), "yes" if row["path"] else "no"
+        )
     out.print(targets)
+    # Below the tables and in one line each: a command must stay whole to be copied.
+    for row in (*document["engines"], *document["targets"]):
+        if row["missing"]:
+            out.print(row["missing"], markup=False, soft_wrap=True)
     if not document["programs"]:
         out.print("no programs of larq or dabnn for devices are registered; see 'engines add'", markup=False)
         return
