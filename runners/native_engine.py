@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bibench_deploy.converters.engine import TensorView
-from bibench_deploy.errors import EngineError
+from bibench_deploy.errors import EngineError, StorageError
 from bibench_deploy.files import storage_error
 
 from .base import Array, Arrays, as_artefact
@@ -29,6 +29,8 @@ from .timing import StopRule
 
 #: An answer that takes longer means that the engine hangs; an emulated board takes a minute for a large model.
 TIMEOUT_S = 600.0
+#: What the program says of a file that it could not write whole.
+UNWRITABLE = "can't be written"
 #: Untimed runs before each turn: the process is a new one.
 WARMUP_RUNS = 3
 
@@ -82,6 +84,7 @@ class NativeSession:
         Raises:
             DataError: an input is missing or has another shape.
             EngineError: the engine failed.
+            StorageError, OutputPathError: no room for its files.
         """
         results = self.prepared(inputs)()
         return {view.name: view.as_model(a) for view, a in zip(self._outputs, results, strict=True)}
@@ -131,13 +134,20 @@ class NativeSession:
     def _executed(self, content: bytes) -> list[Array]:
         folder = Path(self._folder.name)
         given, got = folder / "x.raw", folder / "y.raw"
-        given.write_bytes(content)
+        try:
+            given.write_bytes(content)
+        except OSError as error:
+            raise storage_error(error, given) from error
         answer = self._ask(f"run {given}\t{got}\n")
         if not answer.startswith("ok"):
-            raise EngineError(
-                f"bibench-run failed: {answer.removeprefix('error ').strip()}",
-                remedy="please report it with the artefact",
-            )
+            said = answer.removeprefix("error ").strip()
+            if UNWRITABLE in said:
+                raise StorageError(
+                    said.partition(f"{UNWRITABLE}: ")[2],
+                    where=str(got),
+                    remedy="free some space, or set TMPDIR",
+                )
+            raise EngineError(f"bibench-run failed: {said}", remedy="please report it with the artefact")
         values = np.fromfile(got, "<f4")
         sizes = [int(np.prod(view.artefact_shape)) for view in self._outputs]
         if len(values) != sum(sizes):

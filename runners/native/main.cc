@@ -2,10 +2,11 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <memory>
+#include <new>
 #include <unistd.h>
 
 #include "error.h"
+#include "info.h"
 #include "options.h"
 #include "session.h"
 #include "timing.h"
@@ -48,10 +49,14 @@ extern "C" void lost_page(int) {
 
 int main(int count, char** words) {
   signal(SIGBUS, lost_page);
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of writing it
   try {
     run(bibench::parse_options(count, words));
     if (fflush(stdout) != 0 || ferror(stdout)) bibench::fail("the output can't be written");
     return 0;
+  } catch (const std::bad_alloc&) {
+    fputs("bibench-run: not enough memory\n", stderr);
+    return 2;
   } catch (const std::exception& error) {
     fprintf(stderr, "bibench-run: %s\n", error.what());
     return 2;

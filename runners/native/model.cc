@@ -37,12 +37,18 @@ uint32_t crc32(const uint8_t* bytes, size_t size) {
   return c ^ 0xffffffffu;
 }
 
+const char* const kOpcodeNames[] = {"map",   "bconv", "conv",    "dwconv", "expand_bits", "max_pool", "avg_pool", "reduce", "binary",
+                                    "unary", "concat", "softmax", "pad",   "slice",       "reshape",  "transpose", "matmul"};
+static_assert(sizeof kOpcodeNames / sizeof *kOpcodeNames == bbm::kOpcodes, "one name an opcode");
+
 // Whether `count` records of `size` bytes lie in the file from `offset` on, aligned.
 bool inside(uint64_t file, uint64_t offset, uint64_t count, uint64_t size, uint64_t align) {
   return offset >= sizeof(bbm::Header) && offset % align == 0 && offset <= file && count <= (file - offset) / size;
 }
 
 }  // namespace
+
+const char* opcode_name(uint32_t opcode) { return kOpcodeNames[opcode]; }
 
 Model::Model(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -61,6 +61,9 @@ class Model {
 // Every operator's operands, attributes and shapes, and the order of reading and writing; returns the work. check.cc
 uint64_t check_operators(const Model& model);
 
+// As --info and --per-op print it.
+const char* opcode_name(uint32_t opcode);
+
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 }  // namespace bibench

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -21,7 +22,7 @@ const char kUsage[] =
   --warmup N        runs before (default 3)
   --per-op          time every operator
   --input FILE      raw float32, little-endian, in the model's layout (NHWC): one file per input, or one with all
-  --output FILE     the same for outputs
+  --output FILE     the same for outputs; files are whole or not there
   --dump NAME       also write a tensor (bits as ±1), or all of them, to --dump-dir
   --serve           read "run INPUT OUTPUT" lines, answer "ok NANOSECONDS" or "error TEXT"; "quit" or the end stops
   --info            what this CPU has and what is chosen; with a model, what the model holds
@@ -87,6 +88,8 @@ Options parse_options(int count, char** words) {
   if (o.model.empty() && !(o.info || o.version || o.help)) fail("which model? (see --help)");
   if (o.dump.empty() != o.dump_dir.empty()) fail("--dump and --dump-dir belong together");
   if (!o.outputs.empty() && o.inputs.empty()) fail("--output needs --input");
+  for (const std::string& path : o.outputs)
+    if (std::count(o.outputs.begin(), o.outputs.end(), path) > 1) fail("--output names %.200s twice", path.c_str());
   if (!o.dump.empty() && o.inputs.empty()) fail("--dump needs --input");
   return o;
 }

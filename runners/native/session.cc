@@ -1,30 +1,16 @@
 #include "session.h"
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <memory>
+#include <deque>
 
 #include "error.h"
+#include "files.h"
+#include "json.h"
 
 namespace bibench {
 namespace {
-
-struct Close {
-  void operator()(FILE* file) const { fclose(file); }
-};
-using File = std::unique_ptr<FILE, Close>;
-
-File open_file(const std::string& path, const char* mode) {
-  File file(fopen(path.c_str(), mode));
-  if (!file) fail("%s: %s", path.c_str(), strerror(errno));
-  return file;
-}
-
-void write_floats(FILE* file, const std::string& path, const float* data, size_t count) {
-  if (fwrite(data, 4, count, file) != count || fflush(file) != 0) fail("%s: can't be written", path.c_str());
-}
 
 // A name that may be anything, as part of a file's name.
 std::string file_name(const char* name) {
@@ -56,12 +42,16 @@ void read_inputs(const Engine& engine, const std::vector<std::string>& files) {
 void write_outputs(const Engine& engine, const std::vector<std::string>& files) {
   const std::vector<uint32_t>& ids = engine.model().outputs();
   if (files.size() != 1 && files.size() != ids.size()) fail("the model has %zu outputs, not %zu", ids.size(), files.size());
-  size_t next = 0;
-  File file;
+  std::deque<NewFile> written;
   for (uint32_t id : ids) {
-    if (next < files.size()) file = open_file(files[next++], "wb");
-    write_floats(file.get(), files[next - 1], engine.buffer(id).floats(), size_t(engine.model().elements(id)));
+    if (written.size() < files.size()) {
+      if (!written.empty()) written.back().close();
+      written.emplace_back(files[written.size()]);
+    }
+    written.back().write(engine.buffer(id).floats(), size_t(engine.model().elements(id)));
   }
+  written.back().close();
+  for (NewFile& file : written) file.keep();
 }
 
 void fill_inputs(const Engine& engine) {
@@ -75,32 +65,28 @@ void fill_inputs(const Engine& engine) {
 
 void run_and_dump(Engine& engine, Pool& pool, const std::string& name, const std::string& folder) {
   const Model& m = engine.model();
-  size_t written = 0;
+  size_t count = 0;
   const auto dump = [&](uint32_t id) {
     if (id == bbm::kNone || (name != "all" && name != m.name(id))) return;
     const std::vector<float> values = engine.values(id);
     char number[16];
     snprintf(number, sizeof number, "%05u-", id);
-    const std::string path = folder + "/" + (name == "all" ? number : "") + file_name(m.name(id)) + ".raw";
-    const File file = open_file(path, "wb");
-    write_floats(file.get(), path, values.data(), values.size());
+    const std::string file = (name == "all" ? number : "") + file_name(m.name(id)) + ".raw";
+    NewFile written(folder + "/" + file);
+    written.write(values.data(), values.size());
+    written.close();
+    written.keep();
     const uint32_t* d = m.tensor(id).dims;
-    // The name needs no escapes but these two: anything below a space is left out.
-    std::string quoted;
-    for (const char* c = m.name(id); *c != 0; c++) {
-      if (*c == '"' || *c == '\\') quoted += '\\';
-      if (uint8_t(*c) >= 32) quoted += *c;
-    }
-    printf("{\"tensor\":\"%s\",\"id\":%u,\"dims\":[%u,%u,%u,%u],\"file\":\"%s\"}\n", quoted.c_str(), id, d[0], d[1],
-           d[2], d[3], path.substr(folder.size() + 1).c_str());
-    written++;
+    printf("{\"tensor\":%s,\"id\":%u,\"dims\":[%u,%u,%u,%u],\"file\":%s}\n", quoted(m.name(id)).c_str(), id, d[0], d[1],
+           d[2], d[3], quoted(file.c_str()).c_str());
+    count++;
   };
   for (uint32_t id : m.inputs()) dump(id);
   for (uint32_t i = 0; i < m.operators(); i++) {
     engine.run_operator(i, pool);
     for (uint32_t id : m.op(i).out) dump(id);
   }
-  if (written == 0) fail("the model has no tensor '%.200s'", name.c_str());
+  if (count == 0) fail("the model has no tensor '%.200s'", name.c_str());
 }
 
 void serve(Engine& engine, Pool& pool) {

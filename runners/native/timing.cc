@@ -3,30 +3,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <string>
-#include <thread>
 
 #include <sys/resource.h>
+
+#include "cost.h"
+#include "json.h"
+#include "session.h"
 
 namespace bibench {
 namespace {
 
-const char* const kOpcodeNames[] = {"map",   "bconv", "conv",    "dwconv", "expand_bits", "max_pool", "avg_pool", "reduce", "binary",
-                                    "unary", "concat", "softmax", "pad",   "slice",       "reshape",  "transpose", "matmul"};
-static_assert(sizeof kOpcodeNames / sizeof *kOpcodeNames == bbm::kOpcodes, "one name an opcode");
-
 int64_t now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string quoted(const char* text) {
-  std::string result = "\"";
-  for (; *text != 0; text++) {
-    if (*text == '"' || *text == '\\') result += '\\';
-    if (uint8_t(*text) >= 32) result += *text;
-  }
-  return result + '"';
 }
 
 // Of this process, in bytes; 0 where it can't be told.
@@ -59,23 +48,6 @@ std::string used() {
   return text;
 }
 
-// Bytes of a tensor, as it is stored.
-double stored_bytes(const Model& m, uint32_t id) {
-  if (id == bbm::kNone) return 0;
-  const bbm::Tensor& t = m.tensor(id);
-  if (m.constant(id)) return double(t.data_size);
-  if (t.dtype != bbm::kBits) return double(m.elements(id)) * 4;
-  return double(t.dims[0]) * t.dims[1] * t.dims[2] * double(ceil_div(t.dims[3], 32)) * 4;
-}
-
-// Bytes that an operator has to read and write at least: each of its tensors once.
-double moved_bytes(const Model& m, const bbm::Operator& op) {
-  double bytes = 0;
-  for (uint32_t id : op.in) bytes += stored_bytes(m, id);
-  for (uint32_t id : op.out) bytes += stored_bytes(m, id);
-  return bytes;
-}
-
 // Bytes in a nanosecond that these threads read of a buffer that no cache holds: the best of a few times.
 double read_bandwidth(Pool& pool) {
   constexpr int64_t kWords = int64_t{8} << 20, kTile = int64_t{1} << 14;  // 64 MiB in tiles of 128 KiB
@@ -96,22 +68,6 @@ double read_bandwidth(Pool& pool) {
   uint64_t total = 0;
   for (uint64_t sum : sums) total += sum;
   return total == 0 ? 0 : best;  // it is not 0, but that is more than a compiler knows
-}
-
-// ±1 multiply-accumulates of a BCONV, whole words counted; 0 for others.
-double binary_macs(const Model& m, const bbm::Operator& op) {
-  if (op.opcode != bbm::kBConv) return 0;
-  const uint32_t* w = m.tensor(op.in[bbm::kFilters]).dims;
-  return double(m.elements(op.out[0] != bbm::kNone ? op.out[0] : op.out[1])) * w[1] * w[2] * double(ceil_div(w[3], 32)) * 32;
-}
-
-// Float multiply-accumulates of the operators that are made of them; 0 for others.
-double float_macs(const Model& m, const bbm::Operator& op) {
-  if (op.opcode == bbm::kMatMul) return double(m.elements(op.out[0])) * m.tensor(op.in[0]).dims[3];
-  if (op.opcode != bbm::kConv && op.opcode != bbm::kDwConv) return 0;
-  const uint32_t* w = m.tensor(op.in[bbm::kFilters]).dims;
-  const double taps = double(w[1]) * w[2] * (op.opcode == bbm::kConv ? w[3] : 1);
-  return double(m.elements(op.out[0] != bbm::kNone ? op.out[0] : op.out[1])) * taps;
 }
 
 int64_t median(std::vector<int64_t> values) {
@@ -172,7 +128,7 @@ void measure_operators(Engine& engine, const Options& options) {
     for (uint32_t i = 0; i < count; i++) {
       const bbm::Operator& op = engine.model().op(i);
       printf("{\"threads\":%d,\"operator\":%u,\"name\":%s,\"opcode\":\"%s\",\"median_ns\":%lld,\"min_ns\":%lld", threads, i,
-             quoted(engine.model().text(op.name)).c_str(), kOpcodeNames[op.opcode], (long long)median(samples[i]),
+             quoted(engine.model().text(op.name)).c_str(), opcode_name(op.opcode), (long long)median(samples[i]),
              (long long)*std::min_element(samples[i].begin(), samples[i].end()));
       printf(",\"bytes\":%.0f,\"read_gbs\":%.2f", moved_bytes(engine.model(), op), bandwidth);
       const double macs = binary_macs(engine.model(), op);
@@ -187,84 +143,6 @@ void measure_operators(Engine& engine, const Options& options) {
     }
     fflush(stdout);
   }
-}
-
-namespace {
-
-// The first "model name", "Hardware" or implementer and part that the system tells.
-std::string cpu_name() {
-  std::string implementer, part;
-  if (FILE* file = fopen("/proc/cpuinfo", "r")) {
-    char line[1024];
-    while (fgets(line, sizeof line, file) != nullptr) {
-      line[strcspn(line, "\n")] = 0;
-      const char* value = strchr(line, ':');
-      if (value == nullptr) continue;
-      value += value[1] == ' ' ? 2 : 1;
-      if (strncmp(line, "model name", 10) == 0) {
-        fclose(file);
-        return value;
-      }
-      if (strncmp(line, "CPU implementer", 15) == 0 && implementer.empty()) implementer = value;
-      if (strncmp(line, "CPU part", 8) == 0 && part.find(value) == std::string::npos) part += (part.empty() ? "" : "+") + std::string(value);
-    }
-    fclose(file);
-  }
-  return implementer.empty() ? "unknown" : "implementer " + implementer + " part " + part;
-}
-
-// CPUs grouped by the highest clock that cpufreq grants: big and little clusters.
-std::string clusters(int cores) {
-  std::string result;
-  long last = -1;
-  for (int cpu = 0; cpu < cores; cpu++) {
-    char path[96];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/cpuinfo_max_freq", cpu);
-    long kilohertz = 0;
-    if (FILE* file = fopen(path, "r")) {
-      if (fscanf(file, "%ld", &kilohertz) != 1) kilohertz = 0;
-      fclose(file);
-    }
-    if (kilohertz != last) {
-      char open[64];
-      snprintf(open, sizeof open, "%s{\"max_khz\":%ld,\"cpus\":[", result.empty() ? "" : "]},", kilohertz);
-      result += open;
-    } else {
-      result += ',';
-    }
-    last = kilohertz;
-    result += std::to_string(cpu);
-  }
-  return result.empty() ? result : result + "]}";
-}
-
-}  // namespace
-
-void print_info(const Engine* engine) {
-  const int cores = int(std::thread::hardware_concurrency());
-  printf("{\"cpu\":%s,\"cores\":%d,\"clusters\":[%s],\"kernel\":\"%s\"", quoted(cpu_name().c_str()).c_str(), cores,
-         clusters(cores).c_str(), choose_kernels().name);
-  if (engine != nullptr) {
-    const Model& m = engine->model();
-    uint32_t counts[bbm::kOpcodes] = {};
-    for (uint32_t i = 0; i < m.operators(); i++) counts[m.op(i).opcode]++;
-    printf(",\"operators\":{");
-    const char* comma = "";
-    for (uint32_t k = 0; k < bbm::kOpcodes; k++)
-      if (counts[k] > 0) printf("%s\"%s\":%u", comma, kOpcodeNames[k], counts[k]), comma = ",";
-    printf("},\"arena_bytes\":%llu", (unsigned long long)engine->arena_bytes());
-    const auto list = [&](const char* key, const std::vector<uint32_t>& ids) {
-      printf(",\"%s\":[", key);
-      for (size_t i = 0; i < ids.size(); i++) {
-        const uint32_t* d = m.tensor(ids[i]).dims;
-        printf("%s{\"name\":%s,\"dims\":[%u,%u,%u,%u]}", i ? "," : "", quoted(m.name(ids[i])).c_str(), d[0], d[1], d[2], d[3]);
-      }
-      printf("]");
-    };
-    list("inputs", m.inputs());
-    list("outputs", m.outputs());
-  }
-  printf("}\n");
 }
 
 }  // namespace bibench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from io import StringIO
 from pathlib import Path
 
@@ -11,16 +12,17 @@ import pytest
 
 from bibench_deploy.conversion import convert
 from bibench_deploy.converters import native
-from bibench_deploy.converters.engine import Emitted
+from bibench_deploy.converters.engine import Emitted, TensorView
 from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.reader import read
-from bibench_deploy.errors import DataError, EngineError, MissingExtraError
+from bibench_deploy.errors import DataError, EngineError, MissingExtraError, OutputPathError, StorageError
 from bibench_deploy.evaluation_data import random_rows
 from bibench_deploy.runners import native_build
 from bibench_deploy.runners.base import TimesItself
 from bibench_deploy.runners.native_engine import NativeSession
 from bibench_deploy.runners.timing import StopRule
 from bibench_deploy.runners.worker import serve
+from support.bbm_files import CONCAT, BbmFile
 
 MODEL = Path(__file__).parents[1] / "fixtures" / "models" / "vgg_one_pad__ts__latent.onnx"
 
@@ -90,6 +92,27 @@ def test_a_process_that_dies_is_an_error(emitted: Emitted) -> None:
     session._process.wait()
     with pytest.raises(EngineError, match="killed by signal 9"):
         session.run(row)
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_a_full_disk_is_told_as_such(room: int) -> None:
+    """Room for nothing; for the inputs (40 bytes) and not for the outputs."""
+    model = BbmFile()
+    x, y = model.tensor((1, 1, 1, 10)), model.tensor((1, 1, 1, 50))
+    model.operator(CONCAT, dict.fromkeys(range(5), x), {0: y}, {0: 3, 1: 5})
+    model.inputs, model.outputs = [x], [y]
+    views = [[TensorView(name, (1, size), (1, size))] for name, size in (("x", 10), ("y", 50))]
+    session = NativeSession(model.data(), *views)
+    row = {"x": np.arange(10, dtype=np.float32)[None]}
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # for this process and those that it starts
+    try:
+        with pytest.raises(StorageError if room else OutputPathError, match=r"File too large") as caught:
+            session.run(row)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert caught.value.remedy
+    assert [file.name for file in Path(session._folder.name).glob("y.raw*")] == []
 
 
 def test_nothing_is_left_behind(emitted: Emitted) -> None:
