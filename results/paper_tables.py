@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
 from .conditions import apart
 from .published.latencies import SOURCE
@@ -16,6 +15,7 @@ from .report import Report
 from .scaling_tables import show_scaling
 from .tables import OTHER, OVERSUBSCRIBED, UNSTABLE, marks, milliseconds, not_applicable, not_compared, notes
 from .tidy import Column, Grid, Mean, Place, Score, grid, scores
+from .wide_tables import MOST_NAME, Figures, show_wide
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,12 @@ NOT_MEASURED = "–"
 PAPER = "BiBench"
 OWN = "here"
 
+_FIGURES = ("pairs", "speedup", "compression", "metric")
+_DIMENSIONS: Mapping[str, Callable[[Score], Mapping[str, Mean]]] = {
+    "device": lambda score: score.by_device,
+    "architecture": lambda score: score.by_architecture,
+    "threads": lambda score: {_counted(n): mean for n, mean in score.by_threads.items()},
+}
 _TITLES = ("device", "processor", "cores", "dataset", "threads", "architecture")
 
 
@@ -58,20 +64,28 @@ def _show_latencies(table: Grid, console: Console, published: Mapping[Place, Map
         constant.append(f"engine {engines[0]}")
     console.print(escape(", ".join(["median latency in ms", *constant])), soft_wrap=True)
     unlike = apart(table.cells.values())
-    shown = _empty(*varying, *([""] if published else []))
-    for column in columns:
-        name = column.algorithm if len(engines) == 1 else f"{column.engine}\n{column.algorithm}"
-        shown.add_column(escape(name), justify="right", no_wrap=True)
+    keys_shown: list[list[str]] = []
+    cells: list[list[str]] = []
+    dim: list[bool] = []
     before: list[str] = []
     for place in table.places:
         full = [_key(place)[_TITLES.index(title)] for title in varying]
-        key, before = [escape(text) for text in _news(full, before)], full
-        own = [_own(table, place, column, unlike) for column in columns]
-        shown.add_row(*key, *([OWN] if published else []), *own)
+        key, before = _news(full, before), full
+        keys_shown.append([*key, OWN])
+        cells.append([_own(table, place, column, unlike) for column in columns])
+        dim.append(False)
         if place in published:
-            theirs = [_published(published[place].get(column)) for column in columns]
-            shown.add_row(*[""] * len(key), PAPER, *theirs, style="dim")
-    console.print(shown)
+            keys_shown.append([*[""] * len(key), PAPER])
+            cells.append([_published(published[place].get(column)) for column in columns])
+            dim.append(True)
+    titles = [*varying, *([""] if published else [])]
+    left = [(title, [line[n] for line in keys_shown]) for n, title in enumerate(titles)]
+    names = [c.algorithm if len(engines) == 1 else f"{c.engine}\n{c.algorithm}" for c in columns]
+    figures_shown = [
+        Figures(column.engine, name, [line[n] for line in cells])
+        for n, (column, name) in enumerate(zip(columns, names, strict=True))
+    ]
+    show_wide(console, left, figures_shown, dim)
 
 
 def _columns(table: Grid, published: Mapping[Place, Mapping[Column, float]]) -> list[Column]:
@@ -110,24 +124,55 @@ def _key(place: Place) -> tuple[str, ...]:
 
 
 def _show_scores(found: Sequence[Score], console: Console) -> None:
-    console.print("\nhardware metric √((speedup² + compression²) / 2), Eq. 9, of means over pairs")
+    without = any(score.left_out for score in found)
+    left_out = "; left out: oversubscribed or invalid" if without else ""
+    console.print(
+        f"\nhardware metric √((speedup² + compression²) / 2), Eq. 9, of means over pairs{left_out}",
+        soft_wrap=True,
+    )
     several = len({score.column.engine for score in found}) > 1
-    table = _empty(*(["engine"] if several else []), "algorithm", "mean over")
-    for name in ("pairs", "speedup", "compression", "metric"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for score in found:
-        head = [score.column.engine] if several else []
-        without = f", {score.left_out} left out" if score.left_out else ""
-        table.add_row(
-            *head,
-            escape(score.column.algorithm),
-            f"all{without}",
-            *figures(score.whole),
-            style="bold",
+    left = [("engine", [score.column.engine for score in found])] if several else []
+    left.append(("algorithm", [score.column.algorithm for score in found]))
+    whole = list(zip(*(figures(score.whole) for score in found), strict=True))
+    columns = [Figures("", name, cells) for name, cells in zip(_FIGURES, whole, strict=True)]
+    if without:
+        columns.insert(1, Figures("", "left out", [str(score.left_out) for score in found]))
+    show_wide(console, left, columns)
+    for dimension, by_part in _DIMENSIONS.items():
+        _show_parts(found, dimension, by_part, left, console)
+
+
+def _show_parts(
+    found: Sequence[Score],
+    dimension: str,
+    by_part: Callable[[Score], Mapping[str, Mean]],
+    left: Sequence[tuple[str, Sequence[str]]],
+    console: Console,
+) -> None:
+    """The means over parts of the pairs, a column a part; nothing where there is only one."""
+    means = [by_part(score) for score in found]
+    names = list(dict.fromkeys(name for of_score in means for name in of_score))
+    if len(names) < 2:
+        return
+    # What a part does not change stands above already.
+    compressions = [{f"{mean.metric.compression:.2f}" for mean in parts.values()} for parts in means]
+    shown = [1, 2, 3] if any(len(different) > 1 for different in compressions) else [1, 3]
+    console.print(f"\nthe same by {dimension}: {', '.join(_FIGURES[n] for n in shown)}")
+    columns = [
+        Figures(
+            name,
+            fill(name, MOST_NAME),
+            ["  ".join(_padded(means, name, n)[line] for n in shown) for line in range(len(means))],
         )
-        for label, mean in parts(score):
-            table.add_row(*[""] * len(head), "", escape(label), *figures(mean))
-    console.print(table)
+        for name in names
+    ]
+    show_wide(console, left, columns)
+
+
+def _padded(means: Sequence[Mapping[str, Mean]], name: str, n: int) -> list[str]:
+    """One figure of a part for every score, all as wide as the widest."""
+    texts = [figures(parts[name])[n] if name in parts else NOT_MEASURED for parts in means]
+    return [text.rjust(max(map(len, texts))) for text in texts]
 
 
 def parts(score: Score) -> list[tuple[str, Mean]]:
@@ -138,8 +183,12 @@ def parts(score: Score) -> list[tuple[str, Mean]]:
     if len(score.by_architecture) > 1:
         found += score.by_architecture.items()
     if len(score.by_threads) > 1:
-        found += [(f"{n} thread{'s' if n > 1 else ''}", mean) for n, mean in score.by_threads.items()]
+        found += [(_counted(n), mean) for n, mean in score.by_threads.items()]
     return found
+
+
+def _counted(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def figures(mean: Mean) -> tuple[str, ...]:
@@ -164,10 +213,3 @@ def _about(table: Grid) -> str:
     return escape(
         f"{PAPER}: {SOURCE}, by chip, threads and architecture. The paper does not state the inputs' sizes{own}."
     )
-
-
-def _empty(*left: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in left:
-        table.add_column(name, overflow="fold")
-    return table

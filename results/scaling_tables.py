@@ -17,6 +17,8 @@ from .tables import OVERSUBSCRIBED, UNSTABLE
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: A terminal's screen.
+MOST_SWEEPS = 40
 _TITLES = ("device", "cores", "model", "engine", "algorithm")
 
 
@@ -24,6 +26,13 @@ def show_scaling(report: Report, console: Console) -> None:
     """Print efficiencies, knees and where little cores begin to work; nothing where there is no sweep."""
     found = sweeps(report.lines)
     if not found:
+        return
+    if len(found) > MOST_SWEEPS:
+        console.print(
+            f"\nparallel efficiency and knees of {len(found)} sweeps over threads: too many to be read here; "
+            "choose with --device, --engine, --model or --variant, or see --html",
+            soft_wrap=True,
+        )
         return
     counts = sorted({threads for sweep in found for threads in sweep.lines if threads > 1})
     crossings = any(sweep.crossing is not None for sweep in found)

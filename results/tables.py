@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -24,6 +24,10 @@ UNVERIFIED = "?"
 OVERSUBSCRIBED = "+"
 UNSTABLE = "~"
 OTHER = "†"
+#: Of more of which the same is told the rest is counted: a lab's report has hundreds.
+MOST_NAMES = 6
+
+Told = TypeVar("Told")
 
 
 def show(report: Report, console: Console) -> None:
@@ -57,14 +61,25 @@ def marks(row: Row) -> str:
 def notes(lines: Sequence[Line]) -> list[str]:
     """What the marks mean for the artefacts that bear them, and what limits the figures."""
     said = []
-    for row in {line.row.sha256: line.row for line in lines}.values():
-        name = f"{row.model} {row.variant}"
-        if row.changes:
-            said.append(
-                f"{CHANGED} {name} computes another function than its model: {'; '.join(row.changes)}"
-            )
-        if not row.verified:
-            said.append(f"{UNVERIFIED} {name} was not verified against its model")
+    artefacts = {line.row.sha256: line.row for line in lines}.values()
+    changed = _together(
+        (tuple(row.changes), f"{row.model} {row.variant}") for row in artefacts if row.changes
+    )
+    for changes, names in changed.items():
+        verb = (
+            "computes another function than its model"
+            if len(names) == 1
+            else "compute other functions than their models"
+        )
+        said.append(f"{CHANGED} {listed(names)} {verb}: {'; '.join(changes)}")
+    unverified = [f"{row.model} {row.variant}" for row in artefacts if not row.verified]
+    if unverified:
+        verb = (
+            "was not verified against its model"
+            if len(unverified) == 1
+            else "were not verified against their models"
+        )
+        said.append(f"{UNVERIFIED} {listed(unverified)} {verb}")
     said += other_conditions(lines)
     over = next((line for line in lines if line.oversubscribed), None)
     if over:
@@ -78,10 +93,12 @@ def notes(lines: Sequence[Line]) -> list[str]:
             f"unstable, {UNSTABLE}: p90 − p10 is more than {100 * STABLE_SPREAD:.0f} % of the median "
             f"({unjudged} of {len(lines)}); measure again when the machine is idle"
         )
-    for line in unstable:
-        if line.row.verdict is not None:
-            row = line.row
-            said.append(f"{row.model} {row.variant} {row.engine} {_threads(line)}: {line.verdict}")
+    judged = [line for line in unstable if line.row.verdict is not None]
+    where = "" if len({line.row.device for line in lines}) == 1 else " on {}"
+    for verdict, names in _together(
+        (line.verdict, f"{_name(line)}{where.format(line.row.device)}") for line in judged
+    ).items():
+        said.append(f"{UNSTABLE} {listed(names)}: {verdict}")
     means = _same(line.row.engine for line in lines if line.row.statistic == "aggregate")
     if means:
         said.append(
@@ -95,30 +112,43 @@ def notes(lines: Sequence[Line]) -> list[str]:
     return said
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names with commas; of many the first, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:MOST_NAMES])} and {more} more"
+
+
+def _together(told: Iterable[tuple[Told, str]]) -> dict[Told, list[str]]:
+    """The names of which the same is told, each once."""
+    found: dict[Told, dict[str, None]] = {}
+    for what, name in told:
+        found.setdefault(what, {})[name] = None
+    return {what: list(names) for what, names in found.items()}
+
+
+def _name(line: Line) -> str:
+    return f"{line.row.model} {line.row.variant} {line.row.engine} {_threads(line)}"
+
+
 def other_conditions(lines: Sequence[Line]) -> list[str]:
     """Which rows must not be compared with the others, one line for all that tell the same."""
     unlike = apart(lines)
-    found: dict[tuple[str, ...], list[str]] = {}
-    for line in lines:
-        row = line.row
-        if row.id in unlike:
-            name = f"{row.model} {row.variant} {row.engine} {_threads(line)} on {row.device}"
-            found.setdefault(unlike[row.id], []).append(name)
+    found = _together(
+        (unlike[line.row.id], f"{_name(line)} on {line.row.device}")
+        for line in lines
+        if line.row.id in unlike
+    )
     return [
-        f"{OTHER} not measured as most are, so not to be compared with them: {', '.join(names)}: {'; '.join(why)}"
+        f"{OTHER} not measured as most are, so not to be compared with them: {listed(names)}: {'; '.join(why)}"
         for why, names in found.items()
     ]
 
 
 def not_compared(pairs: Sequence[Uncompared]) -> list[str]:
     """Which models have no ratio to their twins, and why."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for pair in pairs:
-        row = pair.binarized.row
-        name = f"{row.model} {row.variant} {row.engine} {_threads(pair.binarized)} on {row.device}"
-        found.setdefault(pair.why, []).append(name)
+    found = _together((pair.why, f"{_name(pair.binarized)} on {pair.binarized.row.device}") for pair in pairs)
     return [
-        f"not compared with full precision: {', '.join(names)}: {'; '.join(why)}; measure both in one sweep"
+        f"not compared with full precision: {listed(names)}: {'; '.join(why)}; measure both in one sweep"
         for why, names in found.items()
     ]
 
@@ -140,7 +170,7 @@ def knees(lines: Sequence[Line]) -> list[str]:
     for (threads, bends), names in sorted(found.items()):
         counted = f"{threads} thread{'s' if threads > 1 else ''}"
         what = f"{counted}, more are not worth their cores" if bends else f"none up to {counted}"
-        said.append(f"knee: {what}: {', '.join(names)}")
+        said.append(f"knee: {what}: {listed(names)}")
     for device, threads in crossing:
         said.append(f"{device}: with {threads} threads and more, little cores work, too")
     return said

@@ -164,6 +164,7 @@ def test_the_report_shows_the_newest_and_says_what_its_metric_is_the_mean_of(lab
         ["1", "40.0", "10.0"],
         ["2", "24.0", "~8.00"],
     ]
+    assert "the same by threads: speedup, metric" in lines
     figures = [line.split() for line in lines if line.rstrip().endswith(("6.17", "6.32", "6.04"))]
     assert figures == [
         ["bnn", "all", "2", "~3.50×", "8.00×", "~6.17"],
