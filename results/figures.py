@@ -20,6 +20,8 @@ from .row import FULL_PRECISION
 FIGURES: Final = ("chips",)
 #: Of the plot, in pixels, and the width of a letter of its labels on average.
 WIDTH, HEIGHT, LETTER = 720, 420, 6.2
+#: Around a point, so that two on one place are two.
+RIM: Final = {"stroke": "white", "strokeWidth": 1}
 #: Labels: distance from the point and height of a line.
 GAP, LINE = 8, 13
 #: The axes' ends as multiples of the least and the greatest power, and in speedup.
@@ -131,7 +133,7 @@ def chips_chart() -> Chart:
         "encoding": encoding,
         "layer": [
             {
-                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
+                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1, **RIM},
                 "encoding": {"color": colour},
             },
             *labels,
@@ -157,7 +159,7 @@ def chips_chart() -> Chart:
             f"From {SOURCE}.",
             "Speedup is the mean of T(fp32) / T(binarized) over all that is printed of a chip: networks, engines, "
             "threads, variants.",
-            f"Rank correlation (Spearman) of the two: {rank_correlation(points):.2f}.",
+            f"Rank correlation (Spearman) of the two: {rank_correlation(points):.2f}.".replace("-", "−"),
         ),
     )
 

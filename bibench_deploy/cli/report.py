@@ -135,14 +135,15 @@ def _draw(figure: str | None, output: Path | None, alone: bool) -> None:
             where="--figure",
             remedy="call it twice",
         )
-    if output.suffix not in PICTURES:
+    kind = output.suffix.lower()
+    if kind not in PICTURES:
         raise InputError(
-            "not a kind of picture", where=f"--output {output}", remedy=f"end it with {' or '.join(PICTURES)}"
+            "not a kind of picture", where=f"--output {output}", remedy="end it with .svg, .png or .html"
         )
     check_output(output)
     bundle.require_charts("--figure")
     chart = chips_chart()
-    match output.suffix:
+    match kind:
         case ".svg":
             written = bundle.svg(picture(chart))
         case ".png":
