@@ -105,7 +105,10 @@ class Recommendation:
 
 
 def measured(rows: Iterable[Row]) -> list[Candidate]:
-    """Candidates from the store: the newest of each measurement, as in a report, and verified ones only."""
+    """Candidates from the store: the newest of each measurement, as in a report, and verified ones only.
+
+    More threads than the machine has cores are no advice, however the clock fell.
+    """
     from bibench_deploy.results.tidy import newest
     from bibench_deploy.runners.timing import summarise
 
@@ -116,7 +119,7 @@ def measured(rows: Iterable[Row]) -> list[Candidate]:
             for row in rows
             if row.verified and row.verified_on_device is not False and row.state == "measured"
         )
-        if row.verdict != "invalid"
+        if row.verdict != "invalid" and row.threads <= row.host.cores
     ]
     several = len({row.host.cpu for row in usable}) > 1
     return [

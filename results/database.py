@@ -116,9 +116,9 @@ def _missing_driver(url: URL, error: ModuleNotFoundError) -> InputError:
     if url.get_backend_name() == "postgresql":
         return MissingExtraError("postgres", "a store on PostgreSQL")
     return InputError(
-        f"the driver of '{url.drivername}' is not installed ({error.name})",
+        f"the driver of '{url.drivername}' is not installed (the Python module {error.name})",
         where="--store",
-        remedy=f"pip install {error.name}, or use SQLite or PostgreSQL",
+        remedy="install the package that has it, or use SQLite or PostgreSQL",
     )
 
 

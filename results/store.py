@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import URL, Connection, Engine, delete, select
@@ -23,7 +24,7 @@ from .jsonlines import Contents, Damaged, read_lines
 from .row import Row
 from .schema import VERSION, imports, measurements, prepare, version_of
 from .selection import ALL, Selection
-from .stored_rows import Appended, found_rows, insert_rows, parts
+from .stored_rows import CHOSEN_BY, Appended, found_rows, insert_rows, parts
 
 FILE_NAME = "results.sqlite"
 OLD_FILE_NAME = "results.jsonl"
@@ -122,6 +123,20 @@ class Store:
             return True
         with self._transaction() as connection:
             return connection.scalar(select(measurements.c.seq).limit(1)) is None
+
+    def values(self) -> dict[str, tuple[Any, ...]]:
+        """What rows can be chosen by, in the words of ``Selection``, each with all values that there are.
+
+        Raises:
+            InputError, StoreError: as ``read``.
+        """
+        if not self._open(create=False):
+            return dict.fromkeys(CHOSEN_BY, ())
+        with self._transaction() as connection:
+            return {
+                name: tuple(connection.scalars(select(column).distinct().order_by(column)))
+                for name, column in CHOSEN_BY.items()
+            }
 
     def remove(self, ids: Iterable[UUID]) -> int:
         """Delete rows for good, all or none; how many there were.

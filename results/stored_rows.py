@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, String, cast, func, or_, select
-from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy import Column, Connection, RowMapping, String, cast, func, or_, select
+from sqlalchemy.sql import Select
 
 from bibench_deploy.errors import StoreError
 
@@ -21,6 +21,15 @@ from .selection import Selection
 
 # Parameters of one statement; SQLite before 3.32 takes 999.
 _AT_ONCE: Final = 500
+
+#: Part of ``Selection`` → column, where it names values.
+CHOSEN_BY: Final[Mapping[str, Column[Any]]] = {
+    "devices": measurements.c.device,
+    "engines": measurements.c.engine,
+    "models": measurements.c.model,
+    "variants": measurements.c.variant,
+    "threads": measurements.c.threads,
+}
 
 Key = TypeVar("Key")
 
@@ -75,14 +84,8 @@ def found_rows(connection: Connection, selection: Selection) -> Iterator[Row | D
 def where(statement: Select[Any], selection: Selection) -> Select[Any]:
     """A question about rows, of those alone that are meant."""
     column = measurements.c
-    lists: Sequence[tuple[ColumnElement[Any], tuple[Any, ...]]] = (
-        (column.device, selection.devices),
-        (column.engine, selection.engines),
-        (column.model, selection.models),
-        (column.variant, selection.variants),
-        (column.threads, selection.threads),
-    )
-    for wanted, values in lists:
+    for name, wanted in CHOSEN_BY.items():
+        values = getattr(selection, name)
         if values:
             statement = statement.where(wanted.in_(values))
     if selection.since:

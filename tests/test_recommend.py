@@ -120,6 +120,12 @@ def test_only_the_last_verified_measurement_counts() -> None:
     assert measured([invalid]) == []
 
 
+def test_more_threads_than_cores_are_no_advice() -> None:
+    """A hundredth faster with 8 threads on 4 cores is chance."""
+    four, eight = make_row(threads=4), make_row(threads=8, samples_ns=[9_900_000] * 30)
+    assert [found.threads for found in measured([four, eight])] == [4]
+
+
 def test_other_cores_and_other_machines_are_other_measurements() -> None:
     little = make_row(cpus="little")
     there = make_row(host=HostFacts(cpu="another", arch="aarch64", cores=4, system="Linux 6.1"))

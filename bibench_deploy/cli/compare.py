@@ -41,7 +41,8 @@ def compare(
         str | None,
         typer.Argument(
             metavar="A",
-            help="What was before: a row's or session's id, or how it begins, or an artefact's file.",
+            help="What was before: a row's or session's id, or how it begins; a night as PLAN/NIGHT; an "
+            "artefact's file.",
         ),
     ] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="What is judged, in the same ways.")] = None,
@@ -136,17 +137,23 @@ def _of_artefact(store: Store, chosen: Chosen, path: Path) -> _Side:
 
 
 def _named(store: Store, chosen: Chosen, text: str, name: str) -> _Side:
-    key = text.strip().lower()
-    remedy = "take ids from 'results list --json', or give the file of an artefact"
-    if not key or set(key) - set("0123456789abcdef-"):
-        raise InputError(f"{name}: '{text}' is neither a file nor the beginning of an id", remedy=remedy)
-    by_id = store.read(replace(chosen.selection, ids=(key,))).rows
-    by_session = store.read(replace(chosen.selection, sessions=(key,))).rows
+    key = text.strip()
+    remedy = "take ids from 'results list --json', a night as PLAN/NIGHT, or give the file of an artefact"
+    nothing = InputError(f"{name}: '{text}' is neither a file nor the beginning of an id", remedy=remedy)
+    if not key:
+        raise nothing
+    hexadecimal = not set(key.lower()) - set("0123456789abcdef-")
+    by_id = store.read(replace(chosen.selection, ids=(key.lower(),))).rows if hexadecimal else ()
+    by_session = store.read(replace(chosen.selection, sessions=(key, key.lower()))).rows
+    # A night whose name is the whole of it is meant, though others begin so, too.
+    by_session = tuple(row for row in by_session if row.session == key) or by_session
     if (by_id and by_session) or len(by_id) > 1 or len({row.session for row in by_session}) > 1:
         raise InputError(
             f"{name}: several rows or sessions begin with '{text}'", remedy="give more of the id"
         )
     rows = by_id or by_session
+    if not rows and not hexadecimal and "/" not in key:
+        raise nothing
     if not rows:
         raise InputError(
             f"{name}: no row and no session begins with '{text}'", where=store.where, remedy=remedy

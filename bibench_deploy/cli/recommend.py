@@ -171,11 +171,13 @@ def _print(device: str, answers: Sequence[Recommendation]) -> None:
 
 
 def _words(candidate: Candidate) -> str:
+    from bibench_deploy.results.tables import milliseconds
+
     cores = f" on {candidate.cpus}" if candidate.cpus else ""
     parts = [
         f"{candidate.algorithm} with {candidate.engine}",
         f"{candidate.threads} thread{'s' if candidate.threads > 1 else ''}{cores}",
-        f"{candidate.latency_ms:.3g} ms{'' if candidate.trusted else ' (unstable)'}",
+        f"{milliseconds(candidate.latency_ms)} ms{'' if candidate.trusted else ' (unstable)'}",
     ]
     if candidate.size_bytes is not None:
         parts.append(f"{candidate.size_bytes / MEGA:.2f} MB")

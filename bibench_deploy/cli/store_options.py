@@ -10,6 +10,7 @@ import typer
 
 from bibench_deploy.cli import console
 from bibench_deploy.cli.options import WorkspaceOption, sharing
+from bibench_deploy.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from bibench_deploy.results import Row, Selection, Store
@@ -106,16 +107,48 @@ def rows_of(store: Store, selection: Selection) -> tuple[Row, ...]:
     Raises:
         InputError: none are, though the user meant some.
     """
-    from bibench_deploy.errors import InputError
-
     contents = store.read(selection)
     for damage in contents.damaged:
         console.warn(f"{damage.where}: {damage.reason}")
     if not contents.rows:
-        empty = "holds no rows" if store.is_empty() else "holds no such rows"
-        raise InputError(
-            empty,
-            where=store.where,
-            remedy="measure with 'bibench-deploy profile', or choose another --store or other filters",
-        )
+        raise _none(store, selection)
     return contents.rows
+
+
+def _none(store: Store, selection: Selection) -> InputError:
+    """Why nothing fits, and what is there."""
+    if not store.exists() or store.is_empty():
+        what = "holds no rows" if store.exists() else "holds no rows: there is no such store yet"
+        remedy = "measure with 'bibench-deploy profile', or choose another --store or --workspace"
+        return InputError(what, where=store.where, remedy=remedy)
+    if selection.ids:
+        start = " or ".join(selection.ids)
+        return InputError(
+            f"holds no such rows: no id begins with '{start}'",
+            where=store.where,
+            remedy="take one from 'results list'",
+        )
+    for part, known in store.values().items():
+        for value in getattr(selection, part):
+            if value not in known:
+                meant = did_you_mean(str(value), map(str, known))
+                return InputError(
+                    f"holds no such rows: none of --{_OPTIONS[part]} {value}",
+                    where=store.where,
+                    remedy=f"{meant}it has {', '.join(map(str, known))}",
+                )
+    return InputError(
+        "holds no such rows: each filter fits some, none fits all",
+        where=store.where,
+        remedy="leave some out; 'results list' shows what is there",
+    )
+
+
+#: The parts of a selection that name values, as options.
+_OPTIONS = {
+    "devices": "device",
+    "engines": "engine",
+    "models": "model",
+    "variants": "variant",
+    "threads": "threads",
+}

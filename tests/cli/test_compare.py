@@ -51,6 +51,20 @@ def test_two_sessions(nights: Path) -> None:
     assert max(map(len, done.stdout.splitlines()[:5])) <= 80
 
 
+def test_two_nights(tmp_path: Path) -> None:
+    """Their sessions are named by plan and night; one may begin as another does."""
+    nights = (("Lab/2026-11-20", 10), ("Lab/2026-11-20.again", 12), ("Lab/2026-11-21", 20))
+    store = Store.at(str(tmp_path / "lab.sqlite"))
+    store.append([measured(ms, seed, session=night) for seed, (night, ms) in enumerate(nights)])
+    done = bibench("compare", nights[0][0], nights[2][0], "--store", "lab.sqlite", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["comparisons"]
+    assert (found["word"], round(found["ratio"])) == ("slower", 2)
+    unknown = bibench("compare", nights[0][0], "Lab/2026-11-30", "--store", "lab.sqlite", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "no row and no session begins with 'Lab/2026-11-30'" in " ".join(unknown.stderr.split())
+
+
 def test_json_and_the_exit_code_that_was_asked_for(nights: Path) -> None:
     done = bibench("compare", BEFORE, AFTER, "--fail-on", "slower", "--json", cwd=nights)
     assert done.returncode == 1

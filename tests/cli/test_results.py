@@ -123,11 +123,14 @@ def test_old_rows_are_pruned_once_and_not_on_a_dry_run(lab: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("list", "--device", "rpi5"), "holds no such rows"),
+        (("list", "--device", "rpi5"), "none of --device rpi5 what to do: did you mean 'rpi4'? it has rpi4"),
+        (("list", "--threads", "3"), "none of --threads 3 what to do: it has 1, 2"),
+        (("list", "--variant", "bnn", "--since", "1m"), "each filter fits some, none fits all"),
+        (("list", "--store", "absent.sqlite"), "there is no such store yet"),
         (("list", "--since", "yesterday"), "neither a date, a time nor an age"),
         (("list", "--threads", "two"), "not a number of threads"),
         (("show", "xyz"), "not the beginning of an id"),
-        (("show", "0123456789abcdef"), "holds no such rows"),
+        (("show", "0123456789abcdef"), "no id begins with '0123456789abcdef'"),
         (("export",), "nothing to write"),
         (("export", "-o", "a.xlsx"), "no format of rows"),
         (("export", "-o", "a.csv", "-o", "./a.csv"), "the same name"),
