@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support.addresses import own_address
+
 from .device import SimulatedDevice
 from .network import Link
 from .setup import Setup
 
-ADDRESSES = itertools.count(1)
 PORT = 2222  # of a device that has a network of its own
 
 
@@ -72,7 +70,7 @@ class Lab:
 
     def _switch_on(self, name: str, setup: Setup) -> SimulatedDevice:
         link = Link.free() if setup.network else None
-        address, port = (link.device, PORT) if link is not None else _free_address()
+        address, port = (link.device, PORT) if link is not None else own_address()
         device = SimulatedDevice(name, setup, self.folder / name, address, port, link)
         device.power_on()
         return device
@@ -127,15 +125,6 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _free_address() -> tuple[str, int]:
-    """An address of this machine's loopback that no other lab uses, and a free port of it."""
-    number = next(ADDRESSES)
-    address = f"127.{100 + os.getpid() // 250 % 100}.{os.getpid() % 250}.{number % 250 + 1}"
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return address, probe.getsockname()[1]
 
 
 def _quoted(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ from typing import Any, Self
 import grpc
 import yaml
 from labgrid.remote.generated import labgrid_coordinator_pb2, labgrid_coordinator_pb2_grpc
+
+from support.addresses import own_address
 
 from .device import SimulatedDevice
 
@@ -60,13 +61,6 @@ class Service:
         self.process.wait(timeout=START_S)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class LabgridLab:
     """A coordinator with places, and exporters that tell where their devices are.
 
@@ -76,8 +70,8 @@ class LabgridLab:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
-        self.url = f"labgrid://127.0.0.1:{self._port}"
+        address, port = own_address()
+        self.url = f"labgrid://{address}:{port}"
         self._places: dict[str, dict[str, Any]] = {}
         self.coordinator: Service | None = None
         self.exporters: dict[str, Service] = {}
