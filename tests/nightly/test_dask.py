@@ -15,19 +15,20 @@ import pytest
 from bibench_deploy.errors import InfrastructureError
 from bibench_deploy.nightly import pools
 from bibench_deploy.nightly.conversion import Task, convert_stale, stale
+from support.addresses import own_address
 from support.cli_nets import write_net
 
 distributed = pytest.importorskip("distributed")
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60.0
+#: In place of ``pools.CONNECT_S`` where it is to pass: a busy machine connects within it.
+SHORT_S = 4.0
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def own_url() -> str:
+    address, port = own_address()
+    return f"tcp://{address}:{port}"
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    address = f"tcp://127.0.0.1:{free_port()}"
+    address = own_url()
     with ExitStack() as stack:
         scheduler = ("scheduler", "--host", address, "--no-dashboard")
         stack.enter_context(process(folder / "scheduler", *scheduler))
@@ -88,21 +89,22 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_gone_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    todo = [Task(write_net(tmp_path / f"{name}.onnx", layers=1), "native", twin=False) for name in "abc"]
+    # So many that the worker is killed before it has done all.
+    todo = [Task(write_net(tmp_path / f"{name}.onnx", layers=1), "native", twin=False) for name in "abcdefgh"]
     with cluster(tmp_path / "cluster", 1) as (address, workers):
 
         def said(message: str) -> None:
-            monkeypatch.setattr(pools, "CONNECT_S", 2.0)
+            monkeypatch.setattr(pools, "CONNECT_S", SHORT_S)
             workers[0].kill()
 
         with pytest.raises(InfrastructureError, match="no workers"):
             convert_stale(todo, tmp_path, pools.pool(address), said)
-    assert len(stale(todo, tmp_path)) == 2, "what was done before is kept"
+    assert 0 < len(stale(todo, tmp_path)) < len(todo), "what was done before is kept"
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "CONNECT_S", 0.5)
-    for address in (f"tcp://127.0.0.1:{free_port()}", "nonsense://x"):
+    for address in (own_url(), "nonsense://x"):
         with pytest.raises(InfrastructureError) as caught, pools.dask(address):
             pytest.fail("it is open")
         assert caught.value.where == f"--dask {address}"
@@ -111,14 +113,15 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with cluster(tmp_path / "cluster", 0) as (address, _):
+        host, port = address.removeprefix("tcp://").split(":")
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))).close()
+                socket.create_connection((host, int(port))).close()
                 break
             except OSError:
                 assert time.monotonic() < until
                 time.sleep(0.05)
-        monkeypatch.setattr(pools, "CONNECT_S", 2.0)
+        monkeypatch.setattr(pools, "CONNECT_S", SHORT_S)
         with pytest.raises(InfrastructureError, match="no workers"), pools.dask(address):
             pytest.fail("it is open")

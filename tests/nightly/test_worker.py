@@ -40,6 +40,8 @@ from support.scripted_device import QUICK, ScriptedDevice, artefact, spec
 NET, TWIN, OTHER = artefact(), artefact(variant="fp32"), artefact("other")
 GONE = UnreachableError("no answer", device="board", step="connecting")
 LOST = ConnectionLostError("the connection broke", device="board", step="measuring")
+#: After a worker has certainly begun, s: a machine may be busy.
+SOON_S = 3.0
 HANGS = StepTimeoutError("took longer than 8 s", device="board", step="measuring")
 
 
@@ -288,7 +290,7 @@ def test_nothing_is_begun_when_the_budget_is_used_up(tmp_path: Path, patience: d
 
 
 def test_a_device_that_someone_else_has_is_waited_for_no_longer_than_the_budget(tmp_path: Path) -> None:
-    night = Night(tmp_path, night_ends=datetime.now(UTC) + timedelta(seconds=0.5))
+    night = Night(tmp_path, night_ends=datetime.now(UTC) + timedelta(seconds=SOON_S))
     waited: list[bool] = []
 
     @contextmanager
@@ -303,8 +305,9 @@ def test_a_device_that_someone_else_has_is_waited_for_no_longer_than_the_budget(
 
 
 def test_what_was_begun_in_time_is_ended(tmp_path: Path) -> None:
-    night = Night(tmp_path, spec(NET), spec(OTHER), night_ends=datetime.now(UTC) + timedelta(seconds=0.5))
-    night.device.turns = [lambda: time.sleep(0.6)]
+    ends = datetime.now(UTC) + timedelta(seconds=SOON_S)
+    night = Night(tmp_path, spec(NET), spec(OTHER), night_ends=ends)
+    night.device.turns = [lambda: time.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)]
     night.work()
     assert night.states == [State.DONE, State.WAITING]
 
