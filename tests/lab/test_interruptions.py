@@ -13,7 +13,7 @@ from lab.lab import Lab
 from lab.programs import DOT_PRODUCT, HUNGRY
 from lab.setup import Setup
 from lab.user import User
-from lab.waiting import WAIT_S, measuring, wait_until
+from lab.waiting import WAIT_S, measuring, stop_measuring, wait_until
 from support.command import is_clean
 
 # Long enough that a fault falls into the run.
@@ -126,15 +126,18 @@ def test_an_instruction_that_the_processor_has_not(lab: Lab, converted: Path, tm
 
 def test_two_users_take_turns(lab: Lab, user: User, another: User) -> None:
     device = lab.add("board", Setup(), profile="generic-x86_64")
-    with user.starts(*user.profiling("board", "--min-time", "4", "--max-time", "4")) as first:
-        wait_until(lambda: measuring(device), "a run on the device")
+    with user.starts(*user.profiling("board", "--min-time", "1", "--max-time", "1")) as first:
+        stop_measuring(device)
         refused = another.profile("board", "--no-wait")
         assert refused.returncode == 3
         assert "taken by" in refused.stderr
-        second = another.profile("board")
+        with another.starts(*another.profiling("board")) as second:
+            assert second.stderr is not None
+            assert any("waiting for" in line for line in second.stderr)
+            device.signal(signal.SIGCONT, "--min-time")
+            _, err = second.communicate(timeout=WAIT_S)
         assert first.wait(timeout=WAIT_S) == 0
-    assert second.returncode == 0, second.stderr
-    assert "waiting for" in second.stderr
+    assert second.returncode == 0, err
     ended = max(row["measured_at"] for row in user.stored())
     assert ended < min(row["measured_at"] for row in another.stored())
 
@@ -150,9 +153,10 @@ def test_a_clock_that_is_an_hour_ahead(lab: Lab, user: User, another: User) -> N
     board = RPI4.changed({"/proc/uptime": ""})
     setup = Setup(board=board, environment={"PATH": "/home/pi/bin:/bin"}, home={"bin/date": FAST_CLOCK})
     device = lab.add("board", setup, profile="rpi4")
-    with user.starts(*user.profiling("board", "--min-time", "3", "--max-time", "3")) as first:
-        wait_until(lambda: measuring(device), "a run on the device")
+    with user.starts(*user.profiling("board", "--min-time", "1", "--max-time", "1")) as first:
+        stop_measuring(device)
         assert another.profile("board", "--no-wait").returncode == 3  # not taken for an old one
+        device.signal(signal.SIGCONT, "--min-time")
         assert first.wait(timeout=WAIT_S) == 0
     done = another.profile("board")
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-from functools import partial
 
 import pytest
 
@@ -16,7 +15,7 @@ from lab.board import PHONE, RPI4
 from lab.lab import Lab
 from lab.setup import TERMUX, Setup
 from lab.user import QUICK, User
-from lab.waiting import wait_until
+from lab.waiting import stop_measuring
 from support.command import is_clean
 
 HOST = "generic-x86_64"
@@ -87,7 +86,7 @@ def test_four_devices_are_measured_at_the_same_time(lab: Lab, user: User) -> Non
     where = ("bibench-workspace/tiny.native.bbm", "--inventory", lab.inventory, "--tag", "nightly")
     with user.starts("profile", *where, "--min-time", "1", "--max-time", "1") as command:
         for device in devices:
-            wait_until(partial(device.hangs, "--min-time"), f"a run on {device.name}")
+            stop_measuring(device)
         for device in devices:
             device.signal(signal.SIGCONT, "--min-time")
         _, err = command.communicate(timeout=240)

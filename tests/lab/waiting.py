@@ -23,6 +23,11 @@ def measuring(device: SimulatedDevice) -> bool:
     return any("bibench-run" in line and "--min-time" in line for line in device.processes())
 
 
+def stop_measuring(device: SimulatedDevice) -> None:
+    """What is timed there waits in its middle for SIGCONT (``device.signal``), however long others take."""
+    wait_until(lambda: device.hangs("--min-time"), f"a run on {device.name}")
+
+
 def let_lease_run_out(device: SimulatedDevice, process: int) -> None:
     """A minute without a sign of life of a command that was killed, by the device's clock."""
     # None where it holds nothing there: then there is nothing to let run out.
