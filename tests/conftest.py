@@ -5,11 +5,16 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from lab.fixtures import another, converted, lab, linux_host, programs, rpi4, user
 
 # A shell that starts the suite in the background has it ignore Ctrl-C, and so would the commands that it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's affair, and it may be busy.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 __all__ = ["another", "converted", "lab", "linux_host", "programs", "rpi4", "user"]
 
