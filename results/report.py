@@ -10,6 +10,7 @@ from bibench_deploy.metrics import HardwareMetric, hardware_metric, ratio
 from bibench_deploy.runners.compare import incomparable, paired_interval, ratio_interval
 from bibench_deploy.runners.statistics import (
     FEWEST_FOR_INTERVAL,
+    LOOK_CONFIDENCE,
     Interval,
     Turns,
     median_interval,
@@ -74,14 +75,18 @@ class Comparison:
     def interval(self) -> Interval | None:
         """The 95 % interval of the speedup; None where there are too few turns for one.
 
-        Bootstrapped over the medians of turns: pairs of them where both were measured in rotation.
+        Bootstrapped over the medians of turns: pairs of them where both were measured in rotation. It has the ratio
+        of the quickest runs, too: a disturbance slows either of the two by its own factor, and another time there
+        may be none.
         """
         first, second = (turn_medians(line.turns) for line in (self.binarized, self.full_precision))
         if min(len(first), len(second)) < FEWEST_FOR_INTERVAL:
             return None
-        found = (paired_interval if self.paired else ratio_interval)(first, second)
-        # It is of turns, the speedup is of runs.
-        return found.with_value(self.metric.speedup)
+        # The measurements ended when their intervals were narrow, which those of ratios are with them.
+        found = (paired_interval if self.paired else ratio_interval)(first, second, LOOK_CONFIDENCE)
+        undisturbed = self.full_precision.summary.quickest_ms / self.binarized.summary.quickest_ms
+        # The interval is of turns, the speedup is of runs.
+        return found.with_value(undisturbed).with_value(self.metric.speedup)
 
     @property
     def paired(self) -> bool:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from .context import RunContext
-from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, Turns, inflation, turn_medians
+from .statistics import CONFIDENCE, Interval, Turns, inflation, turn_medians
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def compare(a: Turns, b: Turns, factor: float = NOTABLE_FACTOR) -> Comparison:
     ratio = median(run for turn in b for run in turn) / median(run for turn in a for run in turn)
     fewest = min(len(first), len(second))
     # The interval is of turns, the ratio of runs.
-    interval = ratio_interval(first, second).with_value(ratio) if fewest >= FEWEST_FOR_INTERVAL else None
+    interval = ratio_interval(first, second).with_value(ratio) if fewest >= FEWEST_TURNS else None
     if fewest < FEWEST_TURNS:
         why = f"{fewest} turns are too few to tell a change from chance ({FEWEST_TURNS} are needed)"
         return Comparison("unknown", ratio, interval, None, (why,))

@@ -1,4 +1,4 @@
-"""What latencies say: the median with its interval, and whether a measurement is one. Pure.
+"""What latencies say: the median with its interval. Pure.
 
 An interval is only as wide as the variation that was repeated, so what is repeated must be what varies (Kalibera
 and Jones, *Rigorous benchmarking in reasonable time*, ISMM 2013). Runs that follow each other share the machine's
@@ -15,15 +15,22 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import pairwise
 from statistics import median
 
 Turns = Sequence[Sequence[float]]
 
-#: Coverage of the intervals; the usual 95 %.
+#: Coverage of the intervals that are told; the usual 95 %.
 CONFIDENCE = 0.95
-#: With fewer values no pair of order statistics encloses a median with 95 %: 1 − 2·0.5⁵ = 94 %.
-FEWEST_FOR_INTERVAL = 6
+#: The level of an interval that a measurement waits for. It is looked at after each turn, and the first that is
+#: narrow enough ends the measurement, so that those are kept that are narrow by chance. Ten looks, each at 98.9 %,
+#: are right with 95 % (Pocock, Biometrika 64, 1977; of intervals: Jennison and Turnbull, Journal of the Royal
+#: Statistical Society B 51, 1989).
+LOOK_CONFIDENCE = 0.99
+#: With fewer values no pair of order statistics encloses a median at that level: 1 − 2·0.5⁷ = 98.4 %.
+FEWEST_FOR_INTERVAL = 8
+#: The share of runs that tell how quick a machine can be: not the least alone, which a counter may have got wrong.
+QUICKEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -101,10 +108,14 @@ def _enclosing_rank(count: int, confidence: float) -> int:
     return bisect_right(range(count), (1 - confidence) / 2, key=lambda k: bdtr(k, count, 0.5))
 
 
-def median_interval(turns: Turns, confidence: float = CONFIDENCE) -> Interval | None:
-    """The wider of the intervals over all runs and over the medians of the turns.
+def median_interval(turns: Turns, confidence: float = LOOK_CONFIDENCE) -> Interval | None:
+    """The 95 % interval of a measurement that ends when it is narrow: the wider of those over all runs and over the
+    medians of the turns.
 
     The latter is widened by ``inflation``.
+
+    Args:
+        confidence: of either, at one look.
 
     Returns:
         None where there are too few turns (or runs, where all were taken in one turn).
@@ -123,6 +134,8 @@ def median_interval(turns: Turns, confidence: float = CONFIDENCE) -> Interval | 
 #: A correlation that is estimated from ten values can come out as 1, and no factor would be enough; what is beyond
 #: is a trend, which ``drift`` tells.
 MOST_CORRELATION = 0.9
+#: … and from fewer values hardly anything is estimated.
+FEWEST_FOR_CORRELATION = 6
 
 
 def inflation(values: Sequence[float]) -> float:
@@ -137,7 +150,7 @@ def inflation(values: Sequence[float]) -> float:
     """
     count, mean = len(values), sum(values) / len(values)
     squares = sum((value - mean) ** 2 for value in values)
-    if count < FEWEST_FOR_INTERVAL or squares == 0:
+    if count < FEWEST_FOR_CORRELATION or squares == 0:
         return 1.0
     products = sum((a - mean) * (b - mean) for a, b in pairwise(values))
     correlation = (count * products / squares + 1) / (count - 3)
@@ -165,73 +178,3 @@ def split(samples: Sequence[int], lengths: Sequence[int]) -> list[Sequence[int]]
         turns.append(samples[start : start + length])
         start += length
     return turns
-
-
-# --- whether it is one measurement -------------------------------------------------------------------
-
-#: Modes count as two where each holds a tenth of the runs …
-MODE_SHARE = 0.10
-#: … they are 5 % of the median apart, less than which hardly matters for a comparison …
-MODE_DISTANCE = 0.05
-#: … and the density between them falls to half of the lower one's (a valley, not the sampling noise of a density).
-VALLEY = 0.5
-#: Enough points to see modes 5 % apart, and few enough for a density in a millisecond.
-DENSITY_POINTS = 128
-MOST_DENSITY_SAMPLES = 2000
-
-
-def bimodal(samples: Sequence[float]) -> tuple[float, float] | None:
-    """The two modes of the runs' density, in the samples' unit; None where there is one.
-
-    A Gaussian kernel density with Silverman's bandwidth, which is wide for two modes: what it shows is there.
-    """
-    import numpy as np
-    from scipy.stats import gaussian_kde
-
-    if len(samples) < 2 * FEWEST_FOR_INTERVAL:
-        return None
-    values = np.sort(np.asarray(samples, float))
-    centre = float(np.median(values))
-    if len(values) > MOST_DENSITY_SAMPLES:
-        values = np.quantile(values, np.linspace(0, 1, MOST_DENSITY_SAMPLES))
-    low, high = (float(np.quantile(values, q)) for q in (0.01, 0.99))
-    if high - low < MODE_DISTANCE * centre:
-        return None
-    values = np.clip(values, low, high)
-    grid = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), DENSITY_POINTS)
-    density = gaussian_kde(values, "silverman")(grid)
-    # scipy.signal's find_peaks would take a quarter of a second to load, for this line.
-    framed = np.concatenate(([0], density, [0]))
-    peaks = np.flatnonzero((density > framed[:-2]) & (density >= framed[2:]))
-    for first, second in sorted(combinations(peaks, 2), key=lambda pair: -min(density[list(pair)])):
-        valley = first + int(np.argmin(density[first : second + 1]))
-        share = float(np.mean(values <= grid[valley]))
-        if (
-            density[valley] <= VALLEY * min(density[first], density[second])
-            and MODE_SHARE <= share <= 1 - MODE_SHARE
-            and grid[second] - grid[first] >= MODE_DISTANCE * centre
-        ):
-            return float(grid[first]), float(grid[second])
-    return None
-
-
-#: A trend counts where chance alone gives one as clear once in a hundred measurements …
-TREND_P = 0.01
-#: … and it moves the median by more than 2 % from the first turn to the last.
-TREND_SIZE = 0.02
-
-
-def drift(turns: Turns) -> float | None:
-    """How much the medians rose (or fell) from the first turn to the last, as a fraction; None without a trend.
-
-    Kendall's test for a monotone trend (Mann, 1945), the slope by Theil and Sen.
-    """
-    from scipy.stats import kendalltau, theilslopes
-
-    medians = turn_medians(turns)
-    if len(medians) < FEWEST_FOR_INTERVAL or min(medians) == max(medians):
-        return None
-    order = range(len(medians))
-    change = float(theilslopes(medians, order).slope) * (len(medians) - 1) / median(medians)
-    clear = float(kendalltau(order, medians).pvalue) < TREND_P
-    return change if clear and abs(change) > TREND_SIZE else None

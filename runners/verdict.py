@@ -11,7 +11,8 @@ from statistics import median
 from typing import Literal
 
 from .context import RunContext
-from .statistics import FEWEST_FOR_INTERVAL, Turns, bimodal, drift, median_interval
+from .statistics import FEWEST_FOR_INTERVAL, Turns, median_interval
+from .steadiness import SLOWED_BY, bimodal, drift, slowed
 
 Word = Literal["stable", "unstable", "invalid"]
 
@@ -52,7 +53,11 @@ def judge(turns: Turns, context: RunContext, cores: int, precision: float = PREC
     runs = [run for turn in turns for run in turn]
     if len(runs) < FEWEST_FOR_INTERVAL:
         return Verdict("invalid", (f"{len(runs)} runs are too few to tell anything",))
-    reasons = [*_of_samples(turns, runs), *_of_interval(turns, runs, precision), *_of_context(context, cores)]
+    reasons = [
+        *_of_samples(turns, runs, min(SLOWED_BY, PRECISION_SLACK * precision)),
+        *_of_interval(turns, runs, precision),
+        *_of_context(context, cores),
+    ]
     return Verdict("unstable", tuple(reasons)) if reasons else Verdict("stable")
 
 
@@ -62,11 +67,15 @@ def disturbances(turns: Turns, context: RunContext, cores: int) -> tuple[str, ..
     Args:
         turns, context, cores: as ``judge``.
     """
-    return (*_of_samples(turns, [run for turn in turns for run in turn]), *_of_context(context, cores))
+    runs = [run for turn in turns for run in turn]
+    return (*_of_samples(turns, runs, SLOWED_BY), *_of_context(context, cores))
 
 
-def _of_samples(turns: Turns, runs: list[float]) -> list[str]:
+def _of_samples(turns: Turns, runs: list[float], most_slowed: float) -> list[str]:
     reasons = []
+    by = slowed(runs)
+    if by > most_slowed:
+        reasons.append(f"slowed down (the median is {100 * by:.2g} % above the quickest runs)")
     modes = bimodal(runs)
     if modes:
         centre = median(runs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bibench_deploy.runners.context import RunContext
-from bibench_deploy.runners.verdict import judge
+from bibench_deploy.runners.verdict import disturbances, judge
 
 QUIET = RunContext()
 
@@ -30,8 +30,9 @@ def test_too_few_runs_are_invalid() -> None:
     [
         (turns(noise=0.2), "the interval is ±"),
         ([[1.0] * 9, [1.0] * 9, [300.0] * 9] * 4, "the interval is wider than the median itself, ±1 % "),
-        (turns(count=3), "too few turns for an interval (3 of 6)"),
+        (turns(count=3), "too few turns for an interval (3 of 8)"),
         ([[100.0, 100.1, 140.0, 140.2] * 10] * 12, "bimodal (modes at "),
+        ([[100.0] + [114.0] * 9] * 12, "slowed down (the median is 14 % above the quickest runs)"),
         ([[v + 2 * i for v in turn] for i, turn in enumerate(turns())], "drifting (+"),
     ],
 )
@@ -76,6 +77,20 @@ def test_what_the_conditions_say(context: RunContext, reasons: tuple[str, ...]) 
 
 
 def test_a_coarser_aim_accepts_a_wider_interval() -> None:
-    noisy = turns(noise=0.1)
+    noisy = [[100.0 + turn] * 30 for turn in (0, 3, 1, 2) * 3]
     assert judge(noisy, QUIET, cores=4, precision=0.005).word == "unstable"
-    assert judge(noisy, QUIET, cores=4, precision=0.1).word == "stable"
+    assert judge(noisy, QUIET, cores=4, precision=0.02).word == "stable"
+
+
+@pytest.mark.parametrize(("precision", "word"), [(0.01, "unstable"), (0.02, "stable"), (0.05, "stable")])
+def test_a_coarser_aim_accepts_a_median_that_is_slowed_by_less(precision: float, word: str) -> None:
+    slower = [[100.0] * 2 + [102.5] * 18] * 12
+    assert judge(slower, QUIET, cores=4, precision=precision).word == word
+
+
+@pytest.mark.parametrize(
+    ("by", "reasons"), [(0.04, ()), (0.06, ("slowed down (the median is 6 % above the quickest runs)",))]
+)
+def test_what_disturbed_a_measurement_does_not_depend_on_its_aim(by: float, reasons: tuple[str, ...]) -> None:
+    slower = [[100.0] * 3 + [100 * (1 + by)] * 37] * 12  # too few for a second mode
+    assert disturbances(slower, QUIET, cores=4) == reasons
