@@ -141,18 +141,28 @@ def algorithm(graph: BinaryGraph) -> str:
     return graph.source.metadata.get("bibench.algorithm") or algorithm_like(graph.layers)
 
 
+#: What a layer has to be, for whoever meant it to be binary.
+BINARY_NEEDS = (
+    "a binary layer has weights of one magnitude a channel, and right in front of it a sign: torch.sign(x), or "
+    "x >= a constant (a steep tanh is none)"
+)
+
+
 def no_binary_layer(graph: BinaryGraph) -> NotDeployableError:
     """Why a model without a binary layer is refused, with the layers that look as if meant to be binary."""
     suspects = [layer for layer in graph.layers if layer.looks_binary]
     if suspects:
         first = suspects[0]
-        detail = f"{len(suspects)} look as if meant to be; {first.name} stayed float: {first.why_not_binary}"
+        look = "looks" if len(suspects) == 1 else "look"
+        detail = (
+            f"{len(suspects)} {look} as if meant to be; {first.name} stayed float: {first.why_not_binary}"
+        )
     else:
         detail = "its weights are real-valued"
     return NotDeployableError(
         f"no layer of this model is binary ({detail})",
         where=str(graph.source.path),
-        remedy="'bibench-deploy inspect' shows every layer and why it is float",
+        remedy=f"{BINARY_NEEDS}; 'bibench-deploy inspect' shows every layer and why it is float",
     )
 
 

@@ -59,7 +59,7 @@ def _verification(converted: Converted, differences: list[float]) -> Verificatio
     problem = None
     if median > ROW_TOLERANCE:
         problem = f"half of {len(relative)} random rows differ from the Keras model by more than {median:.2%}"
-    result = EndToEnd(len(relative), within, None, float(relative.max()), median)
+    result = EndToEnd(len(relative), within, None, None, float(relative.max()), median)
     layers = converted.emitted.binary_ops
     return Verification(problem, (), (), 0, layers, result, reference="keras")
 

@@ -36,6 +36,7 @@ from .pieces import (
     layer_names,
 )
 from .reader.evaluate import session
+from .ties import TIE
 
 #: Rows used for the piece-by-piece comparison.
 PIECE_ROWS = 4
@@ -48,6 +49,8 @@ class EndToEnd:
     Attributes:
         rows: compared; within: share with a difference below ROW_TOLERANCE.
         differing_classes: rows with another predicted class; None if the model predicts none.
+        tied_classes: of these, rows where the reference's own numbers for the two classes are within TIE of each
+            other, so that it is rounding that decides (a classifier of whole numbers ties often).
         largest, median: of the rows' relative differences.
         accuracy: (reference, artefact), where labels were given.
     """
@@ -55,6 +58,7 @@ class EndToEnd:
     rows: int
     within: float
     differing_classes: int | None
+    tied_classes: int | None
     largest: float
     median: float
     accuracy: tuple[float, float] | None = None
@@ -65,6 +69,7 @@ class EndToEnd:
             "rows": self.rows,
             "rows_within_tolerance": self.within,
             "differing_classes": self.differing_classes,
+            "tied_classes": self.tied_classes,
             "largest_relative_difference": self.largest,
             "median_relative_difference": self.median,
             "accuracy": None
@@ -204,14 +209,20 @@ def end_to_end(expected: Array, got: Array, labels: npt.NDArray[np.integer[Any]]
     a, b = as_rows(expected), as_rows(got)
     relative = row_differences(expected, got)
     classes = a.shape[1] > 1
+    ours, theirs = a.argmax(1), b.argmax(1)
+    differing = ours != theirs
+    rows = np.arange(len(a))
+    with np.errstate(invalid="ignore"):  # numbers that are not finite tie with nothing
+        undecided = a[rows, ours] - a[rows, theirs] <= TIE * np.abs(a).max(axis=1, initial=0.0)
     accuracy = None
     if labels is not None and classes:
         truth = labels[: len(a)]
-        accuracy = (float((a.argmax(1) == truth).mean()), float((b.argmax(1) == truth).mean()))
+        accuracy = (float((ours == truth).mean()), float((theirs == truth).mean()))
     return EndToEnd(
         rows=len(a),
         within=float((relative <= ROW_TOLERANCE).mean()),
-        differing_classes=int((a.argmax(1) != b.argmax(1)).sum()) if classes else None,
+        differing_classes=int(differing.sum()) if classes else None,
+        tied_classes=int((differing & undecided).sum()) if classes else None,
         largest=float(relative.max()),
         median=float(np.median(relative)),
         accuracy=accuracy,
@@ -230,6 +241,7 @@ def _worst_output(found: Sequence[EndToEnd]) -> EndToEnd:
         within=min(result.within for result in found),
         largest=max(result.largest for result in found),
         differing_classes=found[0].differing_classes,
+        tied_classes=found[0].tied_classes,
         accuracy=found[0].accuracy,
     )
 

@@ -144,11 +144,15 @@ def _print_candidates(graph: BinaryGraph) -> None:
     """A model with no binary layer: what each layer lacks to be one."""
     from rich.markup import escape
 
+    from bibench_deploy.conversion import BINARY_NEEDS
+
     out = console.stdout()
     out.print("\nNo layer of this model is binary, so there is nothing to deploy on a binary engine.")
     almost = [layer for layer in graph.layers if layer.why_not_binary]
     for layer in almost:
         out.print(f"  {escape(layer.name)}: {escape(layer.why_not_binary or '')}", soft_wrap=True)
+    if any(layer.looks_binary for layer in almost):
+        out.print(f"  what to do: {BINARY_NEEDS}", soft_wrap=True)
     if not almost:
         out.print("  All of its layers have float weights: was the binarized model exported, in eval mode?")
 

@@ -131,7 +131,7 @@ def _print(result: Conversion) -> None:
     from rich.markup import escape
 
     out = console.stdout()
-    out.print(f"[bold]{escape(result.model)}[/bold]: {result.binary_layers} binary layers")
+    out.print(f"[bold]{escape(result.model)}[/bold]: {_counted(result.binary_layers, 'binary layer')}")
     for artefact in result.artefacts:
         _print_artefact(artefact)
     for refusal in result.refused:
@@ -161,7 +161,7 @@ def _print_artefact(artefact: Artefact) -> None:
     size = manifest.size_bytes / 1e6
     out.print(
         f"  [green]{manifest.engine}[/green] {manifest.variant}: {escape(str(artefact.path))}  "
-        f"{size:.2f} MB, {manifest.binary_ops} binary operators"
+        f"{size:.2f} MB, {_counted(manifest.binary_ops, 'binary operator')}"
     )
     pieces = [*found.graph, *found.layers]
     largest = max((piece.relative for piece in pieces), default=0.0)
@@ -177,9 +177,15 @@ def _print_artefact(artefact: Artefact) -> None:
     )
     if found.data is not None:
         text = f"    on {found.data.rows} real rows {found.data.differing_classes} predictions differ"
+        if found.data.tied_classes:
+            text += f", {found.data.tied_classes} where the model itself has two classes as good as equal"
         if found.data.accuracy is not None:
             before, after = found.data.accuracy
             text += f"; accuracy {before:.2%} before, {after:.2%} after"
         out.print(text)
     for change in manifest.changes:
         out.print(f"    [yellow]changed:[/yellow] {escape(change)}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -26,6 +26,12 @@ _REFUSALS = (
     refusals.NotImplemented,
     refusals.RuntimeException,
 )
+#: torch's own exporters write files now and then that onnxruntime does not take (2.13: a Clip without its bound,
+#: unless optimize=False).
+_OTHER_EXPORT = (
+    "export it in another way: torch.onnx.export(…, optimize=False), "
+    "or torch's other exporter (dynamo=False or True)"
+)
 
 
 def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> ort.InferenceSession:
@@ -59,7 +65,7 @@ def check_executes(proto: onnx.ModelProto, where: str) -> None:
     except (*_REFUSALS, MemoryError) as error:
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UnsupportedModelError(
-            f"onnxruntime can't execute it ({line})", where=where, remedy="export the model again"
+            f"onnxruntime can't execute it ({line})", where=where, remedy=_OTHER_EXPORT
         ) from error
 
 

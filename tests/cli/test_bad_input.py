@@ -75,3 +75,4 @@ def test_a_model_too_large_for_memory_is_no_bug_of_the_tool(tmp_path: Path) -> N
     assert is_clean(done.stderr), done.stderr
     assert done.returncode == 2
     assert "onnxruntime can't execute it" in done.stderr
+    assert "optimize=False" in done.stderr

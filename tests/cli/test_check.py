@@ -124,6 +124,7 @@ def test_a_model_without_binary_layers_says_why_of_each(check: Any, tmp_path: Pa
     assert result.code == 1
     assert "No layer of this model is binary" in result.out
     assert result.out.count("real-valued") == 3
+    assert "what to do: a binary layer has weights of one magnitude a channel" in result.out
     assert {each["verdict"] for each in check(path, "--json").json["engines"].values()} == {"not_deployable"}
 
 

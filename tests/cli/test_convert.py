@@ -171,6 +171,7 @@ def test_a_model_without_binary_layers(convert: Callable[..., Result], tmp_path:
     assert result.out == ""
     assert "no layer of this model is binary (2 look as if meant to be" in result.err
     assert "its input is binary, but its weights are real-valued" in result.err
+    assert "what to do: a binary layer has weights of one magnitude a channel" in result.err
     assert names(tmp_path / "out") == set()
 
 

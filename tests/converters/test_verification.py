@@ -362,6 +362,20 @@ def test_end_to_end(got: list[list[float]], within: float, differing: int, media
     assert found.median == pytest.approx(median, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("expected", "got", "tied"),
+    [
+        pytest.param([[5, 5.0]], [[5, 5.000001]], 1, id="two classes are equal, and rounding decides"),
+        pytest.param([[5, 4.9999]], [[5, 5.0001]], 0, id="one is larger, and the engine says the other"),
+        pytest.param([[5, 5.0]], [[5, 5.0]], 0, id="equal in both: the first is taken, as in the model"),
+    ],
+)
+def test_predictions_that_differ_at_a_tie(
+    expected: list[list[float]], got: list[list[float]], tied: int
+) -> None:
+    assert end_to_end(np.array(expected), np.array(got)).tied_classes == tied
+
+
 def test_accuracy_of_both_sides() -> None:
     found = end_to_end(np.array([[1, 2], [4, 3.0]]), np.array([[2, 1], [4, 3.0]]), np.array([1, 0]))
     assert found.accuracy == (1.0, 0.5)
