@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bibench_deploy.runners.transport.retry import Retry
 
 NamesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Devices; 'local' is this machine.")
+    list[str] | None, typer.Argument(metavar="NAME", help="Devices; 'local' is this machine.")
 ]
 
 

@@ -29,7 +29,7 @@ def profile(
     manner: targets.Manner,
     artefacts: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ARTEFACT]...", help="What to measure; all of the workspace by default."),
+        typer.Argument(metavar="ARTEFACT", help="What to measure; all of the workspace by default."),
     ] = None,
     device: Annotated[
         list[str] | None,
