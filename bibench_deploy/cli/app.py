@@ -6,6 +6,7 @@ Command modules import nothing heavy at the top (no numpy, onnx, torch): ``--hel
 from __future__ import annotations
 
 import sys
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -83,6 +84,19 @@ app.add_typer(results.app, name="results")
 app.add_typer(devices.app, name="devices")
 app.add_typer(engines.app, name="engines")
 app.add_typer(zoo.app, name="zoo")
+
+
+def _let_flow(group: typer.Typer) -> None:
+    """Help texts are docstrings, whose lines rich would break where the source does and where the terminal ends."""
+    for command in group.registered_commands:
+        paragraphs = (getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _let_flow(below.typer_instance)
+
+
+_let_flow(app)
 
 
 def main() -> None:

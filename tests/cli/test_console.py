@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 import typer
 
 from bibench_deploy.cli import console
 from bibench_deploy.errors import StoreError
+from support.command import bibench
 
 FULL = StoreError("the disk is full", where="results.sqlite", remedy="free some space")
 
@@ -51,3 +55,12 @@ def test_what_went_wrong_besides_is_said_too(
     assert console.guarded(lambda: app([])) == code
     shown = [line for line in capsys.readouterr().err.splitlines() if line]
     assert sorted(shown) == sorted([*said, "  besides: rpi4: its last row was not kept"])
+
+
+def test_help_breaks_lines_where_the_terminal_ends_alone(tmp_path: Path) -> None:
+    shown = bibench("profile", "--help", cwd=tmp_path, COLUMNS="70").stdout
+    text = shown[shown.index("Each artefact") : shown.index("╭─ Arguments")]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    assert len(lines) > 3
+    for line, following in pairwise(lines):
+        assert len(f"{line} {following.split()[0]}") > 68, text
