@@ -173,7 +173,7 @@ def _is_idle(out: ir.Value, low_bound: float | None, high: float | None) -> bool
 
 
 def flatten(low: Lowering, node: ir.Node) -> None:
-    """Flatten, Reshape, Squeeze, Unsqueeze: from maps to rows or back, where nothing moves."""
+    """Flatten, Identity, Reshape, Squeeze: from maps to rows or back, where nothing moves."""
     value, out = operand(node, 0), node.outputs[0]
     before, after = shape_of(value), shape_of(out)
     height, width, _ = low.place(value)

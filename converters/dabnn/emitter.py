@@ -42,7 +42,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Relu"): elementwise.relu,
     ("", "PRelu"): elementwise.prelu,
     ("", "Clip"): elementwise.clip,
-    **{("", op): elementwise.flatten for op in ("Flatten", "Reshape", "Squeeze")},
+    **{("", op): elementwise.flatten for op in ("Flatten", "Identity", "Reshape", "Squeeze")},
 }
 
 

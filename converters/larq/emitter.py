@@ -45,6 +45,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Gemm"): reductions.gemm,
     ("", "MatMul"): reductions.matmul,
     **{("", op): movement.reshape for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")},
+    ("", "Identity"): movement.identity,
     ("", "Transpose"): movement.transpose,
     ("", "Concat"): movement.concat,
     ("", "Slice"): movement.slice_,

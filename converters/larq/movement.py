@@ -21,6 +21,11 @@ def reshape(low: Lowering, node: ir.Node) -> None:
     low.put(out, reshaped(low, held, shape, name_of(out)))
 
 
+def identity(low: Lowering, node: ir.Node) -> None:
+    """Identity: what stands between two outputs that are equal."""
+    low.put(node.outputs[0], low.raw(operand(node, 0)))
+
+
 def reshaped(low: Lowering, held: Held, shape: tuple[int, ...], name: str) -> Held:
     """A value in another shape, without moving data where the form allows."""
     g = low.builder

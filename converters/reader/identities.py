@@ -201,6 +201,7 @@ _RULES: dict[str, Rule] = {
     "Unsqueeze": _same_shape,
     "Transpose": _transpose,
     "Dropout": _dropout,
+    "Identity": _single,
     "Concat": _single,
     "Sum": _single,
     "ScatterND": _scatter,

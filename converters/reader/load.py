@@ -38,8 +38,9 @@ _UNSUPPORTED_FLOATS: dict[int, str] = {
 def load(path: Path) -> Source:
     """Read an ONNX file as the reference model.
 
-    A free batch size becomes 1; operator sets below 18 are raised to 18; model-local functions are inlined;
-    QONNX's BipolarQuant is given its definition in standard operators. Nothing else changes.
+    A free batch size becomes 1; an output that is listed twice is listed once; operator sets below 18 are raised
+    to 18; model-local functions are inlined; QONNX's BipolarQuant is given its definition in standard operators.
+    Nothing else changes.
 
     Raises:
         ModelFileError: no such file, not an ONNX file, truncated, or its external data is missing or
@@ -55,6 +56,7 @@ def load(path: Path) -> Source:
     _check_domains(proto, where)
     _check_weights(proto, where)
     _fix_batch(proto, where)
+    _list_once(proto)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     return Source(
         path=path, sha256=digest, proto=_infer(_raise_opset(proto, where), where), metadata=metadata
@@ -182,6 +184,14 @@ def _fix_batch(proto: onnx.ModelProto, where: str) -> None:
     del proto.graph.value_info[:]
     for output in proto.graph.output:
         output.type.tensor_type.ClearField("shape")
+
+
+def _list_once(proto: onnx.ModelProto) -> None:
+    """Drop outputs that stand in the list again: they are the same numbers under the same name."""
+    outputs = {value.name: value for value in reversed(proto.graph.output)}
+    kept = [outputs[name] for name in dict.fromkeys(value.name for value in proto.graph.output)]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
 
 
 def _raise_opset(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:

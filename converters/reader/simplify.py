@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
-    IdentityEliminationPass,
     LiftConstantsToInitializersPass,
     RemoveUnusedNodesPass,
     ShapeInferencePass,
@@ -32,7 +31,6 @@ def simplify(model: ir.Model, where: str) -> None:
     changed = True
     while changed:
         changed = fold_constants(model)
-        IdentityEliminationPass()(model)
         CommonSubexpressionEliminationPass()(model)
         changed |= apply_identities(model)
         shrink_constants(model.graph)

@@ -163,6 +163,7 @@ CASES = [
         for op, c in (("And", 0.7), ("Or", -0.7))
     ),
     Case("y = Cast <to: int = 1> (x)"),
+    Case("y = Identity(x)"),
     Case("y = Erf(x)"),
     Case("y = Round(x)"),
     Case("y = Gelu(x)"),
