@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Between two columns.
 _GAP = 2
-#: Longer names are folded, the same way in every block.
+#: Longer names are folded where there is no room for them, the same way in every block.
 MOST_NAME = 20
 
 
@@ -51,8 +51,11 @@ def show_wide(
         left: titles and cells of the columns that every block begins with.
         dim: for each line whether it is of lesser weight; none is where it is left out.
     """
-    names = [min(MOST_NAME, max(map(len, (title, *cells)))) for title, cells in left]
-    for number, block in enumerate(blocks(columns, console.width - sum(names) - _GAP * len(names))):
+    names = [max(map(len, (title, *cells))) for title, cells in left]
+    room = console.width - _GAP * len(names)
+    if sum(column.width + _GAP for column in columns) > room - sum(names):
+        names = [min(MOST_NAME, width) for width in names]
+    for number, block in enumerate(blocks(columns, room - sum(names))):
         if number:
             console.print()
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..listing import UNKNOWN
+from ..tables import OVERSUBSCRIBED
 from .chart import Chart, Spec, axis, by_algorithm, spec
 from .subject import Subject
 
-#: Of the axis beyond the longest bar, for its figure.
-ROOM: Final = 1.2
+#: Of the axis beyond the longest bar or mark, for the figures: in a column of their own none is taken for a mark's.
+ROOM: Final = 1.3
 #: Height of a bar and its gap, in pixels.
 BAR: Final = 19
 
@@ -24,7 +25,7 @@ def speedup_values(subject: Subject) -> list[dict[str, Any]]:
         comparison = subject.comparisons[threads, column]
         name = f"{column.engine} {column.algorithm}" if len(engines) > 1 else column.algorithm
         value = {
-            "label": f"{name} ×{threads}",
+            "label": f"{name} ×{threads}{OVERSUBSCRIBED if comparison.binarized.oversubscribed else ''}",
             "engine": column.engine,
             "algorithm": column.algorithm,
             "threads": threads,
@@ -38,7 +39,6 @@ def speedup_values(subject: Subject) -> list[dict[str, Any]]:
         interval = comparison.interval
         if interval:
             value |= {"low": interval.low, "high": interval.high}
-        # The figure stands beyond the marks, too.
         beyond = {"beyond": max(comparison.metric.speedup, theirs or 0.0, interval.high if interval else 0.0)}
         found.append(value | beyond | ({} if theirs is None else {"published": theirs}))
     return found
@@ -87,10 +87,10 @@ def speedup_chart(subject: Subject) -> Chart | None:
             "encoding": {"y": labels, "x": {**quantity, "field": "low"}, "x2": {"field": "high"}},
         },
         {
-            "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11},
+            "mark": {"type": "text", "align": "right", "fontSize": 11},
             "encoding": {
                 "y": labels,
-                "x": {**quantity, "field": "beyond"},
+                "x": {"value": "width"},
                 "text": {"field": "speedup", "format": ".3r"},
             },
         },
@@ -121,13 +121,15 @@ def speedup_chart(subject: Subject) -> Chart | None:
     if not all(value["stable"] for value in values):
         notes.append("Pale bars rest on a measurement that is not stable.")
     if not all(value["fair"] for value in values):
-        notes.append("Pairs with more threads than cores, or an invalid half, count in no mean.")
+        notes.append(
+            f"Pairs with more threads than cores ({OVERSUBSCRIBED}), or an invalid half, count in no mean."
+        )
     columns = ["engine", "algorithm", "threads", "speedup", "95 % interval", "compression", "stable"]
     rows = [
         [
             value["engine"],
             value["algorithm"],
-            f"{value['threads']}",
+            value["label"].rpartition("×")[2],
             f"{value['speedup']:.2f}×",
             f"{value['low']:.2f}–{value['high']:.2f}" if "low" in value else UNKNOWN,
             f"{value['compression']:.2f}×",

@@ -18,7 +18,10 @@ _PADDING: Final = 16
 
 
 def fastest(subject: Subject) -> dict[Column, Line]:
-    """Of each engine and algorithm the line with the number of threads that is fastest; stable ones first."""
+    """Of each engine and algorithm the line with the number of threads that is fastest.
+
+    Those with more threads than cores go last, and before them those that are not stable.
+    """
     found: dict[Column, Line] = {}
     for (_, column), line in subject.lines.items():
         if line.row.verdict == "invalid":
@@ -138,5 +141,5 @@ def _chart(
     )
 
 
-def _rank(line: Line) -> tuple[bool, float]:
-    return not line.stable, line.summary.median_ms
+def _rank(line: Line) -> tuple[bool, bool, float]:
+    return line.oversubscribed, not line.stable, line.summary.median_ms

@@ -13,7 +13,7 @@ from rich.console import Console
 from bibench_deploy.results.paper_tables import show_report
 from bibench_deploy.results.tables import MOST_NAMES, listed
 from bibench_deploy.results.tidy import recent
-from bibench_deploy.results.wide_tables import Figures, blocks
+from bibench_deploy.results.wide_tables import Figures, blocks, show_wide
 from support.rows import MS, make_row
 
 ALGORITHMS = ("bnn", "dorefa", "bireal", "reactnet", "recu", "fda")
@@ -82,6 +82,12 @@ def test_a_report_of_many_engines_and_algorithms_is_cut_off_nowhere(width: int) 
         assert text.count(f" {(number + 1) * 1111}") == 12
     tables = [line for line in text.splitlines() if "─" in line or "  " in line]
     assert max(map(len, tables)) <= width
+
+
+def test_a_long_name_is_whole_where_there_is_room(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "dorefa|bireal|recu|fda"
+    show_wide(Console(width=80), [("algorithm", [name])], [Figures("", "metric", ["6.17"])])
+    assert f"{name}    6.17" in capsys.readouterr().out
 
 
 def test_of_many_names_the_rest_is_counted() -> None:
