@@ -7,7 +7,7 @@ is written under its final name before it is verified.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -248,16 +248,7 @@ def as_json(conversion: Conversion) -> dict[str, Any]:
             {
                 "engine": refusal.engine,
                 "verdict": refusal.assessment.verdict,
-                "reasons": [
-                    {
-                        "node": reason.node,
-                        "layer": reason.layer,
-                        "code": reason.code,
-                        "message": reason.message,
-                        "remedy": reason.remedy,
-                    }
-                    for reason in refusal.assessment.reasons
-                ],
+                "reasons": [asdict(reason) for reason in refusal.assessment.reasons],
                 "notes": [note.message for note in refusal.assessment.notes],
                 "missing_extra": refusal.missing.extra if refusal.missing else None,
             }

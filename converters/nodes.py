@@ -10,6 +10,7 @@ from collections.abc import Callable, Container
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from bibench_deploy.errors import NotDeployableError
 
@@ -54,6 +55,14 @@ def constant_of(value: ir.Value | None) -> Array | None:
     if value is None or value.const_value is None:
         return None
     return value.const_value.numpy()
+
+
+def nothing_twice(model: ir.Model) -> ir.Graph:
+    """A copy in which no constant and no node stands twice: either would be in the way of fusing the other."""
+    model = model.clone()
+    DeduplicateInitializersPass()(model)
+    CommonSubexpressionEliminationPass()(model)
+    return model.graph
 
 
 def inputs_of(graph: ir.Graph) -> list[ir.Value]:

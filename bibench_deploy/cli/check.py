@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -63,25 +64,9 @@ def document(graph: BinaryGraph, assessments: Iterable[Assessment]) -> dict[str,
         "engines": {
             each.engine: {
                 "verdict": each.verdict,
-                "reasons": [
-                    {
-                        "node": reason.node,
-                        "layer": reason.layer,
-                        "code": reason.code,
-                        "message": reason.message,
-                        "remedy": reason.remedy,
-                        "allow": reason.allow,
-                    }
-                    for reason in each.reasons
-                ],
-                "notes": [
-                    {"node": note.node, "layer": note.layer, "code": note.code, "message": note.message}
-                    for note in each.notes
-                ],
-                "changes": [
-                    {"node": change.node, "layer": change.layer, "key": change.key, "message": change.message}
-                    for change in each.changes
-                ],
+                "reasons": [asdict(reason) for reason in each.reasons],
+                "notes": [asdict(note) for note in each.notes],
+                "changes": [asdict(change) for change in each.changes],
             }
             for each in assessments
         },

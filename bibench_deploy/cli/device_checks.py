@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.device_options import (
-    NamesArgument,
-    chosen_devices,
-    missing_files,
-    open_device,
-)
+from bibench_deploy.cli.device_options import Chosen, choosing_devices, missing_files
 from bibench_deploy.cli.options import JsonOption
-from bibench_deploy.cli.targets import AcceptOption, InventoryOption, ProfilesOption, TagOption
 from bibench_deploy.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -28,26 +22,18 @@ if TYPE_CHECKING:
 CAN_NOT_RUN = 3
 
 
-def probe(
-    names: NamesArgument = None,
-    tag: TagOption = None,
-    accept_new_host_key: AcceptOption = False,
-    inventory: InventoryOption = None,
-    profiles: ProfilesOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@choosing_devices
+def probe(chosen: Chosen, as_json: JsonOption = False) -> None:
     """Read what devices really are: cores, clocks, memory, sensors; and where their profiles say otherwise."""
     from bibench_deploy.cli.device_fact_views import print_facts_of
-    from bibench_deploy.device_profiles import load_cores
     from bibench_deploy.runners.device.contradictions import contradictions
 
-    devices = chosen_devices(names or [], tag or [], inventory, profiles or [])
-    cores = load_cores(profiles or [])
+    cores = chosen.cores()
     rows: list[dict[str, Any]] = []
     errors: list[DeviceError] = []
-    for device in devices:
+    for device in chosen.devices:
         try:
-            facts = _facts(device, cores, accept_new_host_key)
+            facts = _facts(chosen, device, cores)
         except DeviceError as error:
             errors.append(error)
             rows.append({"device": device.name, "profile": device.profile.id, "error": str(error)})
@@ -73,26 +59,18 @@ def probe(
         raise errors[-1]
 
 
-def doctor(
-    names: NamesArgument = None,
-    tag: TagOption = None,
-    accept_new_host_key: AcceptOption = False,
-    inventory: InventoryOption = None,
-    profiles: ProfilesOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@choosing_devices
+def doctor(chosen: Chosen, as_json: JsonOption = False) -> None:
     """Say what would spoil a measurement on devices, or make a run impossible, and what to do about it.
 
     Exit code 3 if a device can't be used at all; 0 with warnings alone.
     """
     from bibench_deploy.cli.device_fact_views import print_findings
-    from bibench_deploy.device_profiles import load_cores
 
-    devices = chosen_devices(names or [], tag or [], inventory, profiles or [])
-    cores = load_cores(profiles or [])
+    cores = chosen.cores()
     rows: list[dict[str, Any]] = []
-    for device in devices:
-        found = _examine(device, cores, accept_new_host_key)
+    for device in chosen.devices:
+        found = _examine(chosen, device, cores)
         usable = all(finding.severity != "impossible" for finding in found)
         rows.append(
             {
@@ -110,18 +88,18 @@ def doctor(
         raise typer.Exit(CAN_NOT_RUN)
 
 
-def _facts(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> DeviceFacts:
+def _facts(chosen: Chosen, device: Device, cores: dict[str, CoreType]) -> DeviceFacts:
     """
     Raises:
         DeviceError: the device can't be reached or did not answer.
     """
     from bibench_deploy.runners.device.probe import probe as ask
 
-    with open_device(device, accept_new_host_key) as transport:
+    with chosen.open(device) as transport:
         return ask(transport, device.workdir, cores)
 
 
-def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bool) -> list[Finding]:
+def _examine(chosen: Chosen, device: Device, cores: dict[str, CoreType]) -> list[Finding]:
     """All that is found, the worst first; each code once."""
     from bibench_deploy.runners.device.doctor import examine
 
@@ -129,7 +107,7 @@ def _examine(device: Device, cores: dict[str, CoreType], accept_new_host_key: bo
     if before:
         return before
     try:
-        facts = _facts(device, cores, accept_new_host_key)
+        facts = _facts(chosen, device, cores)
     except DeviceError as error:
         return [_unreachable(device, error)]
     return list(examine(facts, device.profile, cores))

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bibench_deploy.cli import console
-from bibench_deploy.cli.device_options import NamesArgument, chosen_devices, open_device
+from bibench_deploy.cli.device_options import Chosen, choosing_devices
 from bibench_deploy.cli.options import JsonOption
-from bibench_deploy.cli.targets import AcceptOption, InventoryOption, NoWaitOption, ProfilesOption, TagOption
+from bibench_deploy.cli.targets import NoWaitOption
 
 if TYPE_CHECKING:
     from bibench_deploy.device_profiles import Device
@@ -17,19 +17,12 @@ if TYPE_CHECKING:
     from bibench_deploy.runners.transport.base import Transport
 
 
-def clean(
-    names: NamesArgument = None,
-    tag: TagOption = None,
-    no_wait: NoWaitOption = False,
-    accept_new_host_key: AcceptOption = False,
-    inventory: InventoryOption = None,
-    profiles: ProfilesOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@choosing_devices
+def clean(chosen: Chosen, no_wait: NoWaitOption = False, as_json: JsonOption = False) -> None:
     """Remove what was pushed to devices: programs, models and inputs. The next run pushes them again."""
     rows: list[dict[str, Any]] = []
-    for device in chosen_devices(names or [], tag or [], inventory, profiles or []):
-        with open_device(device, accept_new_host_key) as transport:
+    for device in chosen.devices:
+        with chosen.open(device) as transport:
             removed = _clean(device, transport, wait=not no_wait)
         freed = sum(entry.size_kb for entry in removed)
         files = [name for entry in removed for name in entry.names]

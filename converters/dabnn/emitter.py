@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted, TensorView, check_binary_operators
-from ..nodes import inputs_of, name_of, refusal, shape_of
+from ..nodes import inputs_of, name_of, nothing_twice, refusal, shape_of
 from . import binary, elementwise, floats
 from .dab import Kind, Model, parse, write
 from .holding import Blob, Held
@@ -74,10 +73,7 @@ def lower(graph: BinaryGraph) -> Lowering:
     Raises:
         NotDeployableError: it holds something that the engine can't compute.
     """
-    model = graph.model.clone()
-    DeduplicateInitializersPass()(model)
-    CommonSubexpressionEliminationPass()(model)
-    low = _start(model.graph)
+    low = _start(nothing_twice(graph.model))
     for node in low.graph:
         handler = HANDLERS.get((node.domain, node.op_type))
         if handler is None:

@@ -6,12 +6,11 @@ import copy
 from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
-from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from bibench_deploy.graph import DOMAIN, BinaryGraph
 
 from ..engine import Emitted, Probe, TensorView, check_binary_operators
-from ..nodes import inputs_of, leads_to, name_of, refusal, require_float, shape_of
+from ..nodes import inputs_of, leads_to, name_of, nothing_twice, refusal, require_float, shape_of
 from . import bbm, elementwise, layers, movement, windows
 from .layout import Held
 from .lowering import Lowering
@@ -91,11 +90,7 @@ def lower(graph: BinaryGraph) -> Lowering:
     Raises:
         NotDeployableError: it holds something that the engine can't compute.
     """
-    model = graph.model.clone()
-    # The same clip or sign twice would stand in the way of fusing either.
-    DeduplicateInitializersPass()(model)
-    CommonSubexpressionEliminationPass()(model)
-    low = Lowering(model.graph, _node)
+    low = Lowering(nothing_twice(graph.model), _node)
     for value in inputs_of(low.graph):
         _input(low, value)
     for node in low.graph:
