@@ -93,6 +93,7 @@ def results(
     Args:
         store: a file or the URL of a database; else that of BIBENCH_STORE, else the workspace's.
         workspace: else that of BIBENCH_WORKSPACE, else ``bibench-workspace`` here.
+        selection: which rows; all by default.
         samples: long form, one line a run.
 
     Raises:
@@ -102,6 +103,12 @@ def results(
     opened = choose_store(
         str(store) if store else None, workspace_folder(Path(workspace) if workspace else None)
     )
+    if not opened.exists():
+        raise InputError(
+            "there is no such store",
+            where=opened.where,
+            remedy="measure with 'bibench-deploy profile', or name another store or workspace",
+        )
     contents = opened.read(selection)
     if contents.damaged:
         first = contents.damaged[0]

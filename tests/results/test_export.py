@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
+from bibench_deploy import api
 from bibench_deploy.errors import InputError
-from bibench_deploy.results import Store
+from bibench_deploy.results import Selection, Store
 from bibench_deploy.results.exporters import (
     FORMATS,
     SAMPLE_FORMATS,
@@ -202,6 +203,16 @@ def test_a_data_frame_has_types_and_keeps_unknown_apart_from_zero() -> None:
         "latency_ns",
     ]
     assert len(frame([])) == 0
+
+
+@needs_pandas
+def test_python_reads_a_part_of_a_store_and_refuses_one_that_is_not_there(tmp_path: Path) -> None:
+    store = tmp_path / "lab.sqlite"
+    Store.at(str(store)).append(ROWS)
+    assert list(api.results(store, selection=Selection(threads=(4, 8)))["threads"]) == [4, 8]
+    with pytest.raises(InputError, match="there is no such store"):
+        api.results(tmp_path / "lap.sqlite")
+    assert not (tmp_path / "lap.sqlite").exists()
 
 
 @pytest.mark.parametrize(
