@@ -188,7 +188,8 @@ class DeviceSession:
                 f"the step can't be pinned to cores {ranges(self.cpus)} ({said or 'taskset failed'})",
                 device=self.name,
                 step=step,
-                remedy="measure without --cpus, or install taskset (util-linux, busybox, toybox) there",
+                remedy="name cores that this login may use (Android keeps what runs in the background off the big "
+                "ones), leave out --cpus, or install taskset (util-linux, busybox, toybox) there",
             )
         return done
 
