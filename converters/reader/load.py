@@ -28,6 +28,7 @@ GRAPH_IR_VERSION = 10
 _NETWORK_INPUT_TYPES = {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}
 #: All inputs but the first are trained numbers. An infinity elsewhere may be a mask or an open limit.
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}
+_TENSOR_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 _UNSUPPORTED_FLOATS: dict[int, str] = {
     TensorProto.FLOAT16: "float16",
     TensorProto.BFLOAT16: "bfloat16",
@@ -116,6 +117,12 @@ def _check_weights(proto: onnx.ModelProto, where: str) -> None:
                 f"tensor {tensor.name} is {_UNSUPPORTED_FLOATS[tensor.data_type]}",
                 where=where,
                 remedy="export the model in float32 (model.float())",
+            )
+        if tensor.data_type not in _TENSOR_TYPES:
+            raise ModelFileError(
+                f"tensor {tensor.name} is damaged (there is no type {tensor.data_type})",
+                where=where,
+                remedy="export the model again",
             )
         try:
             array = numpy_helper.to_array(tensor)

@@ -10,7 +10,8 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, external_data_helper
 
 from bibench_deploy.errors import ModelFileError
@@ -60,15 +61,28 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
         raise ModelFileError("the file is empty", where=where, remedy="export the model again")
     proto = onnx.ModelProto()
     damaged = ModelFileError(
-        "not an ONNX file, or a truncated one", where=where, remedy="export or copy the model again"
+        "not an ONNX file, or a truncated or damaged one",
+        where=where,
+        remedy="export or copy the model again",
     )
     try:
         proto.ParseFromString(data)
     except DecodeError as error:
         raise damaged from error
-    if not proto.opset_import or not proto.graph.node or not proto.graph.output:
+    if not (proto.opset_import and proto.graph.node and proto.graph.output and _is_text(proto)):
         raise damaged
     return proto, data
+
+
+def _is_text(message: Message) -> bool:
+    """Whether every text of a message is one: protobuf reads what is no UTF-8 without a word, as bytes."""
+    for field, value in message.ListFields():
+        if field.message_type is None and field.type != FieldDescriptor.TYPE_STRING:
+            continue
+        for part in (value,) if isinstance(value, (Message, str, bytes)) else value:
+            if not _is_text(part) if isinstance(part, Message) else isinstance(part, bytes):
+                return False
+    return True
 
 
 def _external(proto: onnx.ModelProto) -> list[TensorProto]:

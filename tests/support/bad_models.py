@@ -162,6 +162,22 @@ def damaged_tensor(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].raw_data = proto.graph.initializer[0].raw_data[:-4]
 
 
+def of_type(number: int) -> Callable[[onnx.ModelProto], None]:
+    def change(proto: onnx.ModelProto) -> None:
+        proto.graph.initializer[0].data_type = number
+
+    return change
+
+
+def no_text(folder: Path) -> Path:
+    """A name of which one byte has flipped: protobuf reads it without a word."""
+    path = folder / "model.onnx"
+    path.write_bytes(
+        good(body="conv = Conv (x, w) y = Relu (conv)").SerializeToString().replace(b"conv", b"con\xf6")
+    )
+    return path
+
+
 def reversed_nodes(proto: onnx.ModelProto) -> None:
     nodes = list(proto.graph.node)[::-1]
     del proto.graph.node[:]
@@ -207,10 +223,13 @@ BAD_MODELS = [
     BadModel("JSON", bytes_in(b'{"model": "resnet18"}'), DAMAGED, "not an ONNX file"),
     BadModel("text", bytes_in(b"version https://git-lfs.github.com/spec/v1\n"), DAMAGED, "not an ONNX file"),
     *(
-        BadModel(f"truncated to {share:g}", truncated(share), DAMAGED, "truncated one")
+        BadModel(f"truncated to {share:g}", truncated(share), DAMAGED, "a truncated or damaged one")
         for share in (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
     ),
     BadModel("weights too short", model(damaged_tensor), DAMAGED, "tensor w is damaged"),
+    BadModel("weights of no type", model(of_type(0)), DAMAGED, "tensor w is damaged (there is no type 0)"),
+    BadModel("weights of type 99", model(of_type(99)), DAMAGED, "tensor w is damaged (there is no type 99)"),
+    BadModel("a name that is no text", no_text, DAMAGED, "or damaged one"),
     BadModel("operator set 10", model(opset=10), UNSUPPORTED, "operator set 10 is older than 11"),
     BadModel("operator set 999", model(opset=999), UNSUPPORTED, "operator set 999 is newer"),
     BadModel("no standard operators", model(no_standard_operators), UNSUPPORTED, "no standard operator set"),
