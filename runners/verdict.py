@@ -75,7 +75,7 @@ def _of_samples(turns: Turns, runs: list[float], most_slowed: float) -> list[str
     reasons = []
     by = slowed(runs)
     if by > most_slowed:
-        reasons.append(f"slowed down (the median is {100 * by:.2g} % above the quickest runs)")
+        reasons.append(f"slowed down (the median is {100 * by:.1f} % above the quickest runs)")
     modes = bimodal(runs)
     if modes:
         centre = median(runs)

@@ -32,7 +32,7 @@ def test_too_few_runs_are_invalid() -> None:
         ([[1.0] * 9, [1.0] * 9, [300.0] * 9] * 4, "the interval is wider than the median itself, ±1 % "),
         (turns(count=3), "too few turns for an interval (3 of 8)"),
         ([[100.0, 100.1, 140.0, 140.2] * 10] * 12, "bimodal (modes at "),
-        ([[100.0] + [114.0] * 9] * 12, "slowed down (the median is 14 % above the quickest runs)"),
+        ([[100.0] + [114.0] * 9] * 12, "slowed down (the median is 14.0 % above the quickest runs)"),
         ([[v + 2 * i for v in turn] for i, turn in enumerate(turns())], "drifting (+"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_coarser_aim_accepts_a_median_that_is_slowed_by_less(precision: float,
 
 
 @pytest.mark.parametrize(
-    ("by", "reasons"), [(0.04, ()), (0.06, ("slowed down (the median is 6 % above the quickest runs)",))]
+    ("by", "reasons"), [(0.04, ()), (0.06, ("slowed down (the median is 6.0 % above the quickest runs)",))]
 )
 def test_what_disturbed_a_measurement_does_not_depend_on_its_aim(by: float, reasons: tuple[str, ...]) -> None:
     slower = [[100.0] * 3 + [100 * (1 + by)] * 37] * 12  # too few for a second mode
