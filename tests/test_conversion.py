@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
 import pytest
 
-pytest.importorskip("larq_compute_engine")
-
 from bibench_deploy.conversion import as_json, convert
+from bibench_deploy.converters.dabnn.emitter import HANDLERS
 from bibench_deploy.converters.deployability import Allowed
 from bibench_deploy.converters.manifest import manifest_path
 from bibench_deploy.errors import (
@@ -19,8 +19,12 @@ from bibench_deploy.errors import (
     NotDeployableError,
     OutputPathError,
 )
+from bibench_deploy.graph import DOMAIN
 from support.cli_nets import binary_net, inputs, write_net
+from support.extras import needs
 from support.onnx_models import execute, save
+
+needs("larq_compute_engine", "larq")
 
 pytestmark = pytest.mark.larq
 
@@ -60,6 +64,21 @@ def test_without_names_every_engine_is_asked(tmp_path: Path) -> None:
     found = convert(write_net(tmp_path / "net.onnx"), tmp_path / "out", twin=False)
     asked = {a.manifest.engine for a in found.artefacts} | {refusal.engine for refusal in found.refused}
     assert asked == {"larq", "dabnn", "native"}
+
+
+def test_what_one_emitter_refuses_after_all_is_made_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rules had let the model pass: a refusal with a reason all the same, and no end of the conversion."""
+    monkeypatch.delitem(cast("dict[tuple[str, str], object]", HANDLERS), (DOMAIN, "BinaryConv"))
+    found = convert(write_net(tmp_path / "net.onnx"), tmp_path / "out", ["dabnn", "native"], twin=False)
+    assert [artefact.manifest.engine for artefact in found.artefacts] == ["native"]
+    (refusal,) = found.refused
+    assert (refusal.engine, refusal.assessment.verdict) == ("dabnn", "not_deployable")
+    (reason,) = as_json(found)["refused"][0]["reasons"]
+    assert reason["message"].startswith("node /c0/Conv")
+    assert reason["message"].endswith("daBNN has no operator BinaryConv")
+    assert reason["remedy"]
 
 
 def test_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -18,14 +18,15 @@ import numpy as np
 import onnx
 import pytest
 
-pytest.importorskip("larq_compute_engine")
-
 from bibench_deploy.cli import app as cli
 from bibench_deploy.cli import console
 from bibench_deploy.runners.workspace import read_artefact, read_workspace
 from support.cli_nets import inputs, write_net
 from support.command import COMMAND, bibench, environment, is_clean, started
+from support.extras import needs
 from support.onnx_models import execute
+
+needs("larq_compute_engine", "larq")
 
 pytestmark = pytest.mark.larq
 

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from bibench_deploy.converters.manifest import Manifest, manifest_path, read_manifest
 from bibench_deploy.errors import ArtefactError
+from support.extras import needs
 from support.tiny import add_artefact
 
+needs("larq_compute_engine", "larq")
+
 pytestmark = pytest.mark.larq
-pytest.importorskip("larq_compute_engine")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from bibench_deploy.converters.engine import load_engine
 from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.reader import read
 from bibench_deploy.runners.session import opener
+from support.extras import needs
 from support.onnx_models import execute, make_model, save
 
 RNG = np.random.default_rng(7)
@@ -38,7 +39,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_outputs(case: str, engine: str, tmp_path: Path) -> None:
     if engine == "larq":
-        pytest.importorskip("larq_compute_engine")
+        needs("larq_compute_engine", "larq")
     more, outputs = CASES[case]
     model = make_model(f"{LAYER} {more}", CONSTANTS, outputs=outputs)
     graph = fuse(read(save(tmp_path / "m.onnx", model)))

@@ -14,6 +14,7 @@ from bibench_deploy.converters.twin import fp32_twin
 from bibench_deploy.graph import BinaryGraph
 from support.binary_graphs import binary_layer, make_graph
 from support.cli_nets import inputs, write_net
+from support.extras import needs
 from support.onnx_models import execute
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "models"
@@ -92,7 +93,7 @@ def test_a_sign_becomes_the_hard_tanh() -> None:
 
 @pytest.mark.larq
 def test_the_twin_converts_and_has_no_binary_operator(tmp_path: Path) -> None:
-    pytest.importorskip("larq_compute_engine")
+    needs("larq_compute_engine", "larq")
     from bibench_deploy.converters import larq
     from support.binary_graphs import run
 

@@ -11,8 +11,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
-pytest.importorskip("larq_compute_engine")
-
 from bibench_deploy.converters import larq
 from bibench_deploy.converters.engine import Emitted
 from bibench_deploy.converters.pieces import engine_pieces, graph_pieces
@@ -21,6 +19,9 @@ from bibench_deploy.converters.verification import Reference, Verification, end_
 from bibench_deploy.graph import BinaryGraph, steps
 from bibench_deploy.runners.session import opener
 from support.binary_graphs import binary_layer, make_graph
+from support.extras import needs
+
+needs("larq_compute_engine", "larq")
 
 pytestmark = pytest.mark.larq
 

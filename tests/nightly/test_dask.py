@@ -17,8 +17,9 @@ from bibench_deploy.nightly import pools
 from bibench_deploy.nightly.conversion import Task, convert_stale, stale
 from support.addresses import own_address
 from support.cli_nets import write_net
+from support.extras import needs
 
-distributed = pytest.importorskip("distributed")
+needs("distributed", "dask")
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60.0
