@@ -19,7 +19,7 @@ from .setup import TERMUX, USER, Setup
 from .userland import aarch64_userland
 
 POWER = Path(__file__).with_name("power.sh")
-START_S = 20.0  # far above the 0.2 s that it takes: a machine may be busy
+START_S = 60.0  # far above the 0.2 s that it takes: a machine may be busy
 
 
 class SimulatedDevice:

@@ -22,7 +22,7 @@ from support.addresses import own_address
 
 from .device import SimulatedDevice
 
-START_S = 30.0
+START_S = 120.0  # far above the second that it takes: a machine may be busy
 STATE = "places.yaml"  # what a coordinator reads when it starts, in its working folder
 
 

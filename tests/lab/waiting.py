@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .device import SimulatedDevice
 
-WAIT_S = 60.0
+WAIT_S = 180.0  # several times what a busy machine needs; nothing waits for so long where all is well
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:
