@@ -7,7 +7,7 @@ is written under its final name before it is verified.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from bibench_deploy.artefacts import Artefact, keep
 from bibench_deploy.converters.capabilities import known_engines, load
 from bibench_deploy.converters.changes import apply_changes
 from bibench_deploy.converters.check_rows import MOST_ROWS, CheckRows, choose
-from bibench_deploy.converters.deployability import Allowed, Assessment, assess
+from bibench_deploy.converters.deployability import Allowed, Assessment, Reason, assess
 from bibench_deploy.converters.engine import Emitted, Engine, engine_names, load_engine
 from bibench_deploy.converters.fusion import fuse
 from bibench_deploy.converters.manifest import SourceModel
 from bibench_deploy.converters.reader import read
-from bibench_deploy.converters.reader.algorithm import algorithm_like
+from bibench_deploy.converters.reader.algorithm import algorithm_of
 from bibench_deploy.converters.twin import VARIANT as TWIN
 from bibench_deploy.converters.twin import fp32_twin
 from bibench_deploy.converters.verification import Reference, verify
@@ -101,6 +101,7 @@ def convert(
     graph = fuse(read(model))
     if not graph.binary_layers:
         raise no_binary_layer(graph)
+    algorithm = algorithm_of(graph)
     evaluation = load_evaluation(data, graph) if data else Evaluation((), None)
     if save_graph:
         write_atomically(folder / f"{graph.source.name}.graph.onnx", graph.proto().SerializeToString())
@@ -116,7 +117,7 @@ def convert(
         engine = load_engine(name)
         target = apply_changes(graph, assessment.changes, allowed)
         changes = tuple(change.message for change in assessment.changes)
-        variants = [(algorithm(graph), target, evaluation, changes)]
+        variants = [(algorithm, target, evaluation, changes)]
         if whole is not None:
             variants.append((TWIN, whole, Evaluation((), None), ()))
         try:
@@ -129,16 +130,13 @@ def convert(
             if name in engines:
                 raise
             refused.append(Refusal(name, assessment, error))
+        except NotDeployableError as error:
+            refused.append(Refusal(name, _after_all(assessment, error)))
     missing = [refusal.missing for refusal in refused if refusal.missing is not None]
     if missing and not artefacts:
         raise missing[0]
     name, layers = graph.source.name, len(graph.binary_layers)
     return Conversion(name, layers, graph, tuple(artefacts), tuple(refused))
-
-
-def algorithm(graph: BinaryGraph) -> str:
-    """The algorithm that the file says it was trained with, else what its forward pass amounts to."""
-    return graph.source.metadata.get("bibench.algorithm") or algorithm_like(graph.layers)
 
 
 #: What a layer has to be, for whoever meant it to be binary.
@@ -166,6 +164,13 @@ def no_binary_layer(graph: BinaryGraph) -> NotDeployableError:
     )
 
 
+def _after_all(assessment: Assessment, error: NotDeployableError) -> Assessment:
+    """What becomes of a verdict when the emitter refuses what the rules let pass."""
+    message = f"{error.where}: {error.message}" if error.where else error.message
+    reason = Reason("", "", "operator-form", message, error.remedy or "")
+    return replace(assessment, verdict="not_deployable", reasons=(reason,))
+
+
 class _References:
     """One for each graph: every engine takes the same, unless changes were allowed for it."""
 
@@ -191,11 +196,7 @@ def _artefact(
     progress: Progress,
 ) -> Artefact:
     graph = reference.graph
-    try:
-        emitted = engine.emit(graph)
-    except NotDeployableError as error:
-        where = f"{engine.name}, {error.where}" if error.where else engine.name
-        raise NotDeployableError(error.message, where=where, remedy=error.remedy) from error
+    emitted = engine.emit(graph)
     progress(f"{graph.source.name}: verifying the {engine.name} artefact ({variant})")
     verification = verify(reference, emitted, opener(engine.name), executed_by(engine.name))
     stem = graph.source.name + (f"-{TWIN}" if variant == TWIN else "")

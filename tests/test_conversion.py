@@ -18,6 +18,7 @@ from bibench_deploy.errors import (
     ModelFileError,
     NotDeployableError,
     OutputPathError,
+    UnsupportedModelError,
 )
 from bibench_deploy.graph import DOMAIN
 from support.cli_nets import binary_net, inputs, write_net
@@ -96,6 +97,16 @@ def test_the_algorithm_that_the_file_names(tmp_path: Path) -> None:
     (artefact,) = found.artefacts
     assert artefact.manifest.variant == "recu"
     assert artefact.manifest.source.metadata == {"bibench.algorithm": "recu"}
+
+
+@pytest.mark.parametrize("name", ["fp32", "two\nlines", "x" * 41])
+def test_a_name_that_no_algorithm_can_have(name: str, tmp_path: Path) -> None:
+    """fp32 above all: the twin's artefact would take the place of the model's own."""
+    model = binary_net()
+    onnx.helper.set_model_props(model, {"bibench.algorithm": name})
+    with pytest.raises(UnsupportedModelError, match=r"name .* as its algorithm \(bibench\.algorithm\)"):
+        convert(save(tmp_path / "net.onnx", model), tmp_path / "out", ["larq"])
+    assert names(tmp_path / "out") == set()
 
 
 def test_the_saved_graph_computes_the_model(tmp_path: Path) -> None:
