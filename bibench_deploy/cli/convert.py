@@ -160,7 +160,7 @@ def _print_artefact(artefact: Artefact) -> None:
     manifest, found = artefact.manifest, artefact.verification
     size = manifest.size_bytes / 1e6
     out.print(
-        f"  [green]{manifest.engine}[/green] {manifest.variant}: {escape(str(artefact.path))}  "
+        f"  [green]{manifest.engine}[/green] {escape(manifest.variant)}: {escape(str(artefact.path))}  "
         f"{size:.2f} MB, {_counted(manifest.binary_ops, 'binary operator')}"
     )
     pieces = [*found.graph, *found.layers]

@@ -99,8 +99,9 @@ def make(order: Order) -> Made:
 
 
 def _converted(order: Order, folder: Path) -> Made:
-    from bibench_deploy.conversion import algorithm, convert
+    from bibench_deploy.conversion import convert
     from bibench_deploy.converters.deployability import parse_allow
+    from bibench_deploy.converters.reader.algorithm import algorithm_of
 
     if fingerprint(order.engine) != order.tool:
         import socket
@@ -116,9 +117,9 @@ def _converted(order: Order, folder: Path) -> Made:
     result = convert(model, out, [order.engine], data, parse_allow(order.allow), order.twin)
     assert result.graph is not None, "an ONNX model has a graph"
     if result.refused:
-        return Made(algorithm(result.graph), refused=tuple(_reasons(result.refused[0])))
+        return Made(algorithm_of(result.graph), refused=tuple(_reasons(result.refused[0])))
     return Made(
-        algorithm(result.graph),
+        algorithm_of(result.graph),
         {
             FULL_PRECISION if artefact.manifest.variant == FULL_PRECISION else BINARIZED: artefact.path.name
             for artefact in result.artefacts
