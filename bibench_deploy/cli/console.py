@@ -98,6 +98,9 @@ def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
 def _say_interrupted(interruption: BaseException) -> None:
     _say("interrupted; nothing half-written was left")
     _say_notes(interruption)
+    # Python notes an interrupt inside of exec(), as of a library that is being imported, and with -m ends by the
+    # signal then, whatever the exit code. The next exec() clears the note.
+    exec("")
 
 
 def _say_notes(error: BaseException) -> None:

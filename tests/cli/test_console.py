@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,6 +57,19 @@ def test_what_went_wrong_besides_is_said_too(
     assert console.guarded(lambda: app([])) == code
     shown = [line for line in capsys.readouterr().err.splitlines() if line]
     assert sorted(shown) == sorted([*said, "  besides: rpi4: its last row was not kept"])
+
+
+def test_an_interrupt_inside_of_exec_ends_with_the_same_code(tmp_path: Path) -> None:
+    """As it may meet a library that writes its classes while it is imported: Python remembers it with -m."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys\n"
+        "from bibench_deploy.cli import console\n"
+        "sys.exit(console.guarded(lambda: exec('raise KeyboardInterrupt')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"interrupted; nothing half-written was left\n")
 
 
 def test_help_breaks_lines_where_the_terminal_ends_alone(tmp_path: Path) -> None:
