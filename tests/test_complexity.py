@@ -11,7 +11,7 @@ from bibench_deploy.complexity import Complexity, LayerCost, complexity, layer_c
 from bibench_deploy.converters.reader import read
 from bibench_deploy.tracks import resnet18
 from support.cli_nets import write_net
-from support.command import bibench
+from support.command import bibench, bibench_here
 
 
 def test_binary_weights_count_a_32nd_and_64_binary_operations_one() -> None:
@@ -56,7 +56,7 @@ def test_the_zoos_resnet18_is_the_papers(
 ) -> None:
     pytest.importorskip("torch")
     path = tmp_path / "resnet18.onnx"
-    exported = bibench(
+    exported = bibench_here(
         "zoo", "export", "resnet18", "-a", algorithm, "-d", "imagenet", "-o", path, cwd=tmp_path
     )
     assert exported.returncode == 0, exported.stderr
@@ -81,13 +81,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert set(document) == {"params", "macs", "compression", "speedup", "overall", "layers"}
     assert document["params"] == sum(layer["params"] for layer in document["layers"])
     assert document["compression"] > 1
-    shown = bibench("complexity", path, cwd=tmp_path)
+    shown = bibench_here("complexity", path, cwd=tmp_path)
     assert "whole model" in shown.stdout
     assert f"{document['overall']:.2f}" in shown.stdout
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
-    done = bibench("complexity", tmp_path / "missing.onnx", cwd=tmp_path)
+    done = bibench_here("complexity", tmp_path / "missing.onnx", cwd=tmp_path)
     assert done.returncode == 2
     assert "missing.onnx" in done.stderr
     assert "Traceback" not in done.stderr

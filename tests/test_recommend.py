@@ -11,7 +11,7 @@ from bibench_deploy.recommend import Candidate, Limits, measured, published, rec
 from bibench_deploy.results import Store
 from bibench_deploy.results.row import HostFacts
 from bibench_deploy.tracks.published import raw_tables
-from support.command import bibench
+from support.command import bibench, bibench_here
 from support.rows import make_row
 
 
@@ -149,7 +149,7 @@ def test_the_command_rests_on_measurements_and_says_so(tmp_path: Path) -> None:
 
 
 def test_the_command_answers_no_with_what_would_do(tmp_path: Path) -> None:
-    done = bibench("recommend", "--device", "kirin990", "--max-latency", "1", "--json", cwd=tmp_path)
+    done = bibench_here("recommend", "--device", "kirin990", "--max-latency", "1", "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert "nothing keeps within the limits" in done.stderr
     assert "1.54 ms" in done.stderr
@@ -157,7 +157,9 @@ def test_the_command_answers_no_with_what_would_do(tmp_path: Path) -> None:
 
 
 def test_a_size_that_the_paper_does_not_print_is_not_called_too_large(tmp_path: Path) -> None:
-    done = bibench("recommend", "--device", "rpi4", "--max-latency", "20", "--max-size", "1", cwd=tmp_path)
+    done = bibench_here(
+        "recommend", "--device", "rpi4", "--max-latency", "20", "--max-size", "1", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "nothing is known to keep within the limits" in done.stderr
     assert "the paper prints no sizes" in done.stderr
@@ -175,7 +177,7 @@ def test_a_size_that_the_paper_does_not_print_is_not_called_too_large(tmp_path: 
     ],
 )
 def test_wrong_usage(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    done = bibench("recommend", *arguments, cwd=tmp_path)
+    done = bibench_here("recommend", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from bibench_deploy.cli import console
 from bibench_deploy.cli.app import app
 from bibench_deploy.results import Row, Store
-from support.command import bibench, is_clean
+from support.command import bibench, bibench_here, is_clean
 from support.rows import MS, make_row
 
 BEFORE, AFTER = "a" * 32, "b" * 32
@@ -56,27 +56,31 @@ def test_two_nights(tmp_path: Path) -> None:
     nights = (("Lab/2026-11-20", 10), ("Lab/2026-11-20.again", 12), ("Lab/2026-11-21", 20))
     store = Store.at(str(tmp_path / "lab.sqlite"))
     store.append([measured(ms, seed, session=night) for seed, (night, ms) in enumerate(nights)])
-    done = bibench("compare", nights[0][0], nights[2][0], "--store", "lab.sqlite", "--json", cwd=tmp_path)
+    done = bibench_here(
+        "compare", nights[0][0], nights[2][0], "--store", "lab.sqlite", "--json", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["comparisons"]
     assert (found["word"], round(found["ratio"])) == ("slower", 2)
-    unknown = bibench("compare", nights[0][0], "Lab/2026-11-30", "--store", "lab.sqlite", cwd=tmp_path)
+    unknown = bibench_here("compare", nights[0][0], "Lab/2026-11-30", "--store", "lab.sqlite", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "no row and no session begins with 'Lab/2026-11-30'" in " ".join(unknown.stderr.split())
 
 
 def test_json_and_the_exit_code_that_was_asked_for(nights: Path) -> None:
-    done = bibench("compare", BEFORE, AFTER, "--fail-on", "slower", "--json", cwd=nights)
+    done = bibench_here("compare", BEFORE, AFTER, "--fail-on", "slower", "--json", cwd=nights)
     assert done.returncode == 1
     assert "of 2 comparisons: 1 slower" in done.stderr
     slower, same = json.loads(done.stdout)["comparisons"]
     assert (slower["word"], same["word"]) == ("slower", "same")
     assert slower["ratio_low"] < 1.2 < slower["ratio_high"]
     assert slower["p"] < 0.002
-    back = bibench("compare", AFTER, BEFORE, "--fail-on", "slower", cwd=nights)
+    back = bibench_here("compare", AFTER, BEFORE, "--fail-on", "slower", cwd=nights)
     assert back.returncode == 0, back.stderr
     assert (
-        bibench("compare", BEFORE, AFTER, "--factor", "1.3", "--fail-on", "slower", cwd=nights).returncode
+        bibench_here(
+            "compare", BEFORE, AFTER, "--factor", "1.3", "--fail-on", "slower", cwd=nights
+        ).returncode
         == 0
     )
 
@@ -86,11 +90,11 @@ def test_two_stores_and_single_rows(nights: Path) -> None:
     other = Store.at(str(nights / "other.sqlite"))
     faster = measured(5, 5)
     other.append([faster])
-    done = bibench("compare", BEFORE, "--store-b", "other.sqlite", "--json", cwd=nights)
+    done = bibench_here("compare", BEFORE, "--store-b", "other.sqlite", "--json", cwd=nights)
     document = json.loads(done.stdout)
     assert [found["word"] for found in document["comparisons"]] == ["faster"]
     assert [row["variant"] for row in document["only_a"]] == ["fp32"]
-    by_id = bibench("compare", BEFORE, str(faster.id), "--store-b", "other.sqlite", "--json", cwd=nights)
+    by_id = bibench_here("compare", BEFORE, str(faster.id), "--store-b", "other.sqlite", "--json", cwd=nights)
     assert json.loads(by_id.stdout)["comparisons"][0]["b"] == str(faster.id)
 
 

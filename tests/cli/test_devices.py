@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,15 @@ from bibench_deploy.device_profiles import load_profiles, read_inventory
 from bibench_deploy.runners.device.cache import DeviceCache
 from bibench_deploy.runners.device.lease import Lease
 from bibench_deploy.runners.transport.ssh import open_transport
-from support.command import bibench, is_clean
+from support.command import bibench, bibench_here, is_clean
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def devices(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return bibench(
+def devices(
+    home: Path, *arguments: str | Path, by: Command = bibench_here
+) -> subprocess.CompletedProcess[str]:
+    return by(
         "devices", *arguments, cwd=home, HOME=str(home), XDG_CONFIG_HOME=str(home / "config"), COLUMNS="120"
     )
 
@@ -31,7 +36,8 @@ def in_lab(lab: Lab, home: Path, *arguments: str) -> subprocess.CompletedProcess
 
 def test_a_device_is_added_shown_replaced_and_removed(tmp_path: Path) -> None:
     file = tmp_path / "config/bibench-deploy/devices.toml"
-    added = devices(tmp_path, "add", "kitchen", "--profile", "rpi4", "--host", "10.0.0.2", "--tag", "nightly")
+    new = ("add", "kitchen", "--profile", "rpi4", "--host", "10.0.0.2", "--tag", "nightly")
+    added = devices(tmp_path, *new, by=bibench)
     assert (added.returncode, added.stderr) == (0, "")
     assert added.stdout == f"kitchen: Raspberry Pi 4 Model B at 10.0.0.2, kept in {file}\n"
 

@@ -13,12 +13,13 @@ import pytest
 
 from bibench_deploy.converters.manifest import SourceModel, manifest_path
 from bibench_deploy.results import Store
-from support.command import ORDINARY, bibench, is_clean, small_disk, started
+from support.command import ORDINARY, bibench, bibench_here, is_clean, small_disk, started
 from support.tiny import add_artefact
 
 pytestmark = pytest.mark.larq
 
-QUICK = ("--min-time", "0.01", "--min-runs", "5")
+#: As few turns as there can be: what this machine needs for them means nothing.
+QUICK = ("--min-time", "0.01", "--max-time", "0.02", "--min-runs", "5", "--precision", "100")
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_more_threads_than_cores_run_with_a_warning(workspace: Path) -> None:
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_reason(workspace: Path, arguments: tuple[str, ...], why: str) -> None:
-    done = bibench("profile", *arguments, cwd=workspace.parent)
+    done = bibench_here("profile", *arguments, cwd=workspace.parent)
     assert done.returncode == 2
     assert why in " ".join(done.stderr.split())
     assert is_clean(done.stderr)
@@ -149,14 +150,14 @@ def test_a_profile_of_ones_own_is_known(workspace: Path, tmp_path: Path) -> None
     (tmp_path / "p").mkdir()
     text = 'format = 1\nid = "mine"\nname = "my board"\narch = "aarch64"\nsource = "its label"\n'
     (tmp_path / "p" / "mine.toml").write_text(text, encoding="utf-8")
-    done = bibench("profile", "--device", "mine", "--profiles", "p", cwd=tmp_path)
+    done = bibench_here("profile", "--device", "mine", "--profiles", "p", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: mine: none of the artefacts can be executed on it" in done.stderr
 
 
 def test_an_empty_workspace_says_how_to_fill_it(tmp_path: Path) -> None:
     (tmp_path / "bibench-workspace").mkdir()
-    done = bibench("profile", cwd=tmp_path)
+    done = bibench_here("profile", cwd=tmp_path)
     assert done.returncode == 2
     assert "holds no artefacts" in done.stderr
     assert "bibench-deploy convert" in done.stderr
@@ -187,7 +188,7 @@ def test_a_damaged_artefact_is_named_before_anything_is_measured(workspace: Path
     artefact = workspace / "tiny.larq.tflite"
     assert callable(damage)
     why = damage(artefact)
-    done = bibench("profile", *QUICK, cwd=workspace.parent)
+    done = bibench_here("profile", *QUICK, cwd=workspace.parent)
     assert done.returncode == 2
     assert why in done.stderr
     assert artefact.name in done.stderr
@@ -243,7 +244,7 @@ def test_a_full_disk_keeps_the_rows_that_fitted(tmp_path: Path) -> None:
 
 def test_a_store_that_is_a_folder(workspace: Path) -> None:
     Store.of_workspace(workspace).path.mkdir()
-    done = bibench("profile", *QUICK, cwd=workspace.parent)
+    done = bibench_here("profile", *QUICK, cwd=workspace.parent)
     assert done.returncode == 2
     assert "results.sqlite: not a regular file" in done.stderr
     assert is_clean(done.stderr)
@@ -255,7 +256,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     add_artefact(workspace, name="a", source=SourceModel(file="a.onnx", sha256="a" * 64))
     add_artefact(workspace, name="b", source=SourceModel(file="b.onnx", sha256="b" * 64))
     store = Store.of_workspace(workspace)
-    with started("profile", "--min-time", "4", cwd=tmp_path) as process:
+    with started("profile", "--min-time", "4", "--fresh", cwd=tmp_path) as process:
         deadline = time.monotonic() + 120
         while not store.read().rows:
             assert process.poll() is None
@@ -265,6 +266,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "1 finished measurement is kept" in " ".join(err.split())
+    assert "the same command without --fresh continues there" in " ".join(err.split())
     assert is_clean(err)
     assert out == ""
     contents = store.read()
@@ -293,7 +295,7 @@ def test_layers_and_cores_of_this_machine(converted: Path, tmp_path: Path) -> No
 
 
 def test_cores_that_are_not_there_are_wrong_usage(converted: Path, tmp_path: Path) -> None:
-    done = bibench(
+    done = bibench_here(
         "profile", converted / "tiny.native.bbm", "--cpus", "900", "--workspace", "w", cwd=tmp_path
     )
     assert done.returncode == 2

@@ -14,7 +14,7 @@ from bibench_deploy.cli import console
 from bibench_deploy.cli.app import app
 from bibench_deploy.results import Store
 from bibench_deploy.results.row import HostFacts
-from support.command import bibench, is_clean
+from support.command import bibench, bibench_here, is_clean
 from support.rows import MS, make_row
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_rows_are_listed_and_what_all_have_in_common_stands_above(lab: Path) -> 
 
 
 def test_filters_join(lab: Path) -> None:
-    done = bibench(
+    done = bibench_here(
         "results", "list", "--json", "--variant", "bnn,xnor", "--threads", "2", "--device", "rpi4", cwd=lab
     )
     (row,) = json.loads(done.stdout)["rows"]
@@ -63,24 +63,24 @@ def test_filters_join(lab: Path) -> None:
 
 def test_a_row_is_shown_whole_and_what_is_unknown_as_such(lab: Path) -> None:
     (row,) = json.loads(
-        bibench("results", "list", "--json", "--threads", "2", "--variant", "bnn", cwd=lab).stdout
+        bibench_here("results", "list", "--json", "--threads", "2", "--variant", "bnn", cwd=lab).stdout
     )["rows"]
-    done = bibench("results", "show", row["id"][:8], cwd=lab)
+    done = bibench_here("results", "show", row["id"][:8], cwd=lab)
     facts = dict(line.strip().split(maxsplit=1) for line in done.stdout.splitlines() if len(line.split()) > 1)
     assert facts["id"] == row["id"]
     assert (facts["context_governor"], facts["verdict"], facts["threads"]) == ("unknown", "unstable", "2")
     assert facts["median"] == "8.00 ms"
-    samples = bibench("results", "show", row["id"], "--samples", cwd=lab).stdout.splitlines()[-30:]
+    samples = bibench_here("results", "show", row["id"], "--samples", cwd=lab).stdout.splitlines()[-30:]
     assert samples == [str(8 * MS)] * 30
-    document = json.loads(bibench("results", "show", row["id"], "--json", "--samples", cwd=lab).stdout)
+    document = json.loads(bibench_here("results", "show", row["id"], "--json", "--samples", cwd=lab).stdout)
     assert document["samples_ns"] == [8 * MS] * 30
 
 
 def test_two_formats_at_once_and_in_again(lab: Path) -> None:
-    done = bibench("results", "export", "-o", "a.csv", "-o", "a.jsonl", "--samples", "s.csv", cwd=lab)
+    done = bibench_here("results", "export", "-o", "a.csv", "-o", "a.jsonl", "--samples", "s.csv", cwd=lab)
     assert (done.returncode, done.stdout) == (0, "")
     for source in (["a.jsonl"], ["a.csv", "--samples", "s.csv"], ["bibench-workspace/results.sqlite"]):
-        done = bibench("results", "import", *source, "--store", "new.sqlite", "--json", cwd=lab)
+        done = bibench_here("results", "import", *source, "--store", "new.sqlite", "--json", cwd=lab)
         assert done.returncode == 0, done.stderr
         document = json.loads(done.stdout)
         assert document["added"] + document["present"] == 5
@@ -91,18 +91,18 @@ def test_two_formats_at_once_and_in_again(lab: Path) -> None:
 
 
 def test_a_summary_without_its_samples_is_said_to_be_one(lab: Path) -> None:
-    done = bibench("results", "export", "-o", "a.md", cwd=lab)
+    done = bibench_here("results", "export", "-o", "a.md", cwd=lab)
     assert "a.md: summaries only" in done.stderr
-    printed = bibench("results", "export", "--format", "md", cwd=lab)
+    printed = bibench_here("results", "export", "--format", "md", cwd=lab)
     assert printed.stdout == (lab / "a.md").read_text(encoding="utf-8")
 
 
 def test_a_damaged_line_is_left_out_and_the_answer_is_no(lab: Path) -> None:
-    bibench("results", "export", "-o", "a.jsonl", cwd=lab)
+    bibench_here("results", "export", "-o", "a.jsonl", cwd=lab)
     file = lab / "a.jsonl"
     first, *others = file.read_text(encoding="utf-8").splitlines(keepends=True)
     file.write_text("".join(["{\n", first.replace('"threads":1', '"threads":7'), *others]), encoding="utf-8")
-    done = bibench("results", "import", "a.jsonl", cwd=lab)
+    done = bibench_here("results", "import", "a.jsonl", cwd=lab)
     assert done.returncode == 1
     assert "a.jsonl:1: not JSON" in done.stderr
     assert "says something else than the store's" in " ".join(done.stderr.split())
@@ -111,13 +111,13 @@ def test_a_damaged_line_is_left_out_and_the_answer_is_no(lab: Path) -> None:
 
 
 def test_old_rows_are_pruned_once_and_not_on_a_dry_run(lab: Path) -> None:
-    said = bibench("results", "prune", "--keep", "1", "--dry-run", cwd=lab)
+    said = bibench_here("results", "prune", "--keep", "1", "--dry-run", cwd=lab)
     assert "1 of 5 rows would be deleted" in said.stdout
     assert "30.0" in said.stdout  # the row that would go
-    assert "1 of 5 rows were deleted" in bibench("results", "prune", "--keep", "1", cwd=lab).stdout
-    assert "0 of 4 rows were deleted" in bibench("results", "prune", "--keep", "1", cwd=lab).stdout
-    assert "0 of 4" in bibench("results", "prune", "--before", "2026-11-19", cwd=lab).stdout
-    assert "4 of 4" in bibench("results", "prune", "--before", "2026-11-22", cwd=lab).stdout
+    assert "1 of 5 rows were deleted" in bibench_here("results", "prune", "--keep", "1", cwd=lab).stdout
+    assert "0 of 4 rows were deleted" in bibench_here("results", "prune", "--keep", "1", cwd=lab).stdout
+    assert "0 of 4" in bibench_here("results", "prune", "--before", "2026-11-19", cwd=lab).stdout
+    assert "4 of 4" in bibench_here("results", "prune", "--before", "2026-11-22", cwd=lab).stdout
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_wrong_usage_ends_with_2_and_writes_nothing(
 
 
 def test_the_report_shows_the_newest_and_says_what_its_metric_is_the_mean_of(lab: Path) -> None:
-    done = bibench("report", cwd=lab, COLUMNS="80")
+    done = bibench_here("report", cwd=lab, COLUMNS="80")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "median latency in ms, device rpi4, architecture resnet18, engine larq"
@@ -177,12 +177,12 @@ def test_the_report_shows_the_newest_and_says_what_its_metric_is_the_mean_of(lab
 
 def test_the_papers_latencies_stand_beside_ones_own(lab: Path) -> None:
     """Its Table 19: Raspberry Pi 4B, one thread, ResNet18: 448.744, 80.822, 82.380, 688.838, 120.348."""
-    lines = bibench("report", "--reference", "bibench", cwd=lab, COLUMNS="100").stdout.splitlines()
+    lines = bibench_here("report", "--reference", "bibench", cwd=lab, COLUMNS="100").stdout.splitlines()
     own = next(number for number, line in enumerate(lines) if line.startswith("1 "))
     assert lines[own].split() == ["1", "here", "40.0", "10.0", "–", "–", "–"]
     assert lines[own + 1].split() == ["BiBench", "449", "80.8", "82.4", "689", "120"]
     assert "does not state the inputs' sizes" in lines[-1]
-    document = json.loads(bibench("report", "--reference", "bibench", "--json", cwd=lab).stdout)
+    document = json.loads(bibench_here("report", "--reference", "bibench", "--json", cwd=lab).stdout)
     assert {
         (found["threads"], found["engine"], found["algorithm"], found["latency_ms"])
         for found in document["published"]
@@ -193,7 +193,7 @@ def test_the_papers_latencies_stand_beside_ones_own(lab: Path) -> None:
 
 def test_a_reference_that_has_nothing_says_so(lab: Path) -> None:
     Store.at(str(lab / "mine.sqlite")).append([make_row()])
-    done = bibench("report", "--store", "mine.sqlite", "--reference", "bibench", cwd=lab)
+    done = bibench_here("report", "--store", "mine.sqlite", "--reference", "bibench", cwd=lab)
     assert done.returncode == 0
     assert "nothing stands beside yours" in " ".join(done.stderr.split())
-    assert bibench("report", "--reference", "other", cwd=lab).returncode == 2
+    assert bibench_here("report", "--reference", "other", cwd=lab).returncode == 2

@@ -18,7 +18,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from support.command import ORDINARY, bibench, is_clean, small_disk, started
+from support.command import ORDINARY, bibench, bibench_here, is_clean, small_disk, started
 from support.tiny import CHANNELS, FEATURES, SIZE, add_artefact, expected
 
 pytestmark = pytest.mark.larq
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, images: Array) -> Path:
 
 
 def run(folder: Path, artefact: str, *options: str, x: str = "x.npz") -> subprocess.CompletedProcess[str]:
-    return bibench("run", artefact, "--input", x, "--output", "y.npz", *options, cwd=folder)
+    return bibench_here("run", artefact, "--input", x, "--output", "y.npz", *options, cwd=folder)
 
 
 def outputs(folder: Path) -> dict[str, Array]:
@@ -148,7 +148,7 @@ def test_inputs_that_do_not_fit_are_refused_with_what_was_expected(
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_reason(folder: Path, arguments: tuple[str, ...], why: str) -> None:
-    done = bibench("run", *arguments, cwd=folder)
+    done = bibench_here("run", *arguments, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert why in done.stderr
     assert is_clean(done.stderr)

@@ -16,7 +16,7 @@ from bibench_deploy.nightly.foresight import Checked, check
 from bibench_deploy.runners.providers import DeviceProvider, provider
 from bibench_deploy.runners.registry import Registry
 from support.cli_nets import write_net
-from support.command import bibench, is_clean
+from support.command import bibench, bibench_here, is_clean
 from support.programs import ARM, LARQ, elf
 
 INVENTORY = """
@@ -266,11 +266,11 @@ def test_the_command(lab: Path) -> None:
     assert wrong.stdout == "lab.toml:10: gate.factr: unknown key; did you mean 'factor'?\n"
     assert is_clean(wrong.stderr)
     (lab / "lab.toml").write_text(GOOD)
-    right = bibench(*options, cwd=lab, COLUMNS="120")
+    right = bibench_here(*options, cwd=lab, COLUMNS="120")
     assert right.returncode == 0
     assert "kitchen  good    native   binarized, fp32  1, 2        4" in right.stdout
     assert "4 jobs on 1 device: " in right.stdout
-    document = json.loads(bibench(*options, "--json", cwd=lab).stdout)
+    document = json.loads(bibench_here(*options, "--json", cwd=lab).stdout)
     assert (document["ok"], document["mistakes"], len(document["jobs"])) == (True, [], 4)
     assert document["stale"] == [{"model": "good", "engine": "native"}]
     assert document["expected"]["wall_s"]["low"] <= document["expected"]["wall_s"]["high"]

@@ -1,16 +1,20 @@
-"""The command as a user starts it: a process of its own."""
+"""The command as a user starts it: a process of its own. Or in this one, where only what it says matters."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from bibench_deploy.cli import console
 
 COMMAND = (sys.executable, "-P", "-m", "bibench_deploy.cli.app")
 
@@ -44,6 +48,29 @@ def bibench(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def bibench_here(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What ``bibench`` gives, from this process: without the second that a new one takes to import everything.
+
+    For commands that read, write and tell. Not for what is timed, interrupted or has fewer privileges; and each
+    command is started as a process by some test, too.
+    """
+    from bibench_deploy.cli.app import app
+
+    command = ["bibench-deploy", *map(str, arguments)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with (
+        chdir(cwd),
+        mock.patch.dict(os.environ, environment(**variables), clear=True),
+        mock.patch.object(sys, "argv", command),
+        mock.patch.object(console, "settings", console.Settings(debug=False)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = console.guarded(app)
+    said = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(command, code, *said)
 
 
 @contextmanager
