@@ -138,7 +138,8 @@ def test_the_program_of_an_arm_board_computes_the_same_under_qemu(
         graph = fuse(read(MODELS / f"{name}.onnx"))
         emitted = native.emit(graph)
         assert NativeSession(emitted.data, emitted.inputs, emitted.outputs).kernel == "neon"
-        verification = verify(Reference(graph, random_rows(graph)[:4]), emitted, opener("native"))
+        # One row: emulated, each piece of the network is a process of its own that takes a while to start.
+        verification = verify(Reference(graph, random_rows(graph)[:1]), emitted, opener("native"))
         assert verification.ok, verification.problem
     # "x > 0" is x >= the smallest subnormal number, which NEON of 32 bits takes as 0.
     above = np.nextafter(np.float32(0), np.float32(1))
