@@ -126,7 +126,7 @@ def profile(
         folder, plan, measured_on, fresh, {"cpus": asked, "cool_down": None if bound is None else str(bound)}
     )
     try:
-        outcome = _measure(measured_on, plan, sweep, store)
+        outcome = _measure(measured_on, plan, sweep, store, fresh)
         if outcome.complete(plan, measured_on):
             sweep.finish()
     finally:
@@ -134,13 +134,14 @@ def profile(
     show(outcome, plan, measured_on, as_json)
     if outcome.failures:
         if outcome.rows:
-            console.warn(_kept(len(outcome.rows), store))
+            console.warn(_kept(len(outcome.rows), store, fresh))
         give_up(outcome.failures)
 
 
-def _kept(count: int, store: Store) -> str:
+def _kept(count: int, store: Store, fresh: bool) -> str:
     what = "1 finished measurement is" if count == 1 else f"{count} finished measurements are"
-    return f"{what} kept in {store.where}; the same command continues there"
+    again = "the same command without --fresh" if fresh else "the same command"
+    return f"{what} kept in {store.where}; {again} continues there"
 
 
 def _rule(min_time: float, max_time: float, min_runs: int, precision: float) -> MeasureRule:
@@ -170,7 +171,7 @@ def _sweep(
     return open_sweep(folder, plan.keys(measured_on), options, fresh)
 
 
-def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Store) -> Outcome:
+def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Store, fresh: bool) -> Outcome:
     """Measure and store.
 
     Raises:
@@ -201,7 +202,8 @@ def _measure(measured_on: Sequence[Target], plan: Plan, sweep: Sweep, store: Sto
         try:
             return profile(measured_on, plan, sweep.id, done, keep, watch)
         except KeyboardInterrupt:
-            console.warn(_kept(kept, store))
+            if done or kept:
+                console.warn(_kept(len(done) + kept, store, fresh))
             raise
 
 

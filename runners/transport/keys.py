@@ -169,7 +169,8 @@ class Keys:
             device=self._device,
             step=_STEP,
             remedy=("have the certificate signed anew, or " if self._flawed else "")
-            + f"add a key to the account: {copy} (passwords are never used)",
+            + "check the user (`user` of the inventory, User in ~/.ssh/config), or add a key to the account: "
+            + f"{copy} (passwords are never used)",
         )
 
     def _who(self) -> tuple[str, str]:
