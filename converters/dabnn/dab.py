@@ -1,4 +1,4 @@
-"""daBNN's ``.dab`` files as records: written by FlatBuffers' builder, read by its table, slot by slot.
+"""daBNN's ``.dab`` files as records: written and read slot by slot (``tables``).
 
 A ``.dab`` is a FlatBuffers file with the root table ``Model``, without identifier. No field of it has an id of
 its own, so a field's slot is its place in the order of declaration; ``SLOTS`` holds these orders. All strings
@@ -10,7 +10,6 @@ Source of the layout: ``common/dab.fbs`` of JDAI-CV/dabnn at commit d93aa95, des
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -18,9 +17,10 @@ import flatbuffers
 import numpy as np
 import numpy.typing as npt
 from flatbuffers import number_types as types
-from flatbuffers.table import Table
 
 from bibench_deploy.errors import ArtefactError
+
+from .tables import Record, numbers, table, vector
 
 #: Anything else throws at load.
 VERSION = 2
@@ -126,11 +126,11 @@ class Model:
 def write(model: Model) -> bytes:
     """The file."""
     builder = flatbuffers.Builder(1 << 20)
-    tensors = _vector(builder, [_write_tensor(builder, tensor) for tensor in model.tensors.values()])
-    layers = _vector(builder, [_write_layer(builder, layer) for layer in model.layers])
+    tensors = vector(builder, [_write_tensor(builder, tensor) for tensor in model.tensors.values()])
+    layers = vector(builder, [_write_layer(builder, layer) for layer in model.layers])
     name = builder.CreateString(model.input)
-    shape = _numbers(builder, (1, *model.shape), np.uint32)
-    inputs = _vector(builder, [_table(builder, 2, {0: shape, 1: name})])
+    shape = numbers(builder, (1, *model.shape), np.uint32)
+    inputs = vector(builder, [table(builder, 2, {0: shape, 1: name})])
     builder.StartObject(4)
     for slot, offset in enumerate((layers, tensors, inputs)):
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
@@ -139,27 +139,9 @@ def write(model: Model) -> bytes:
     return bytes(builder.Output())
 
 
-def _table(builder: flatbuffers.Builder, slots: int, offsets: dict[int, int]) -> int:
-    builder.StartObject(slots)
-    for slot, offset in offsets.items():
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    return int(builder.EndObject())
-
-
-def _vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
-    builder.StartVector(4, len(offsets), 4)
-    for offset in reversed(offsets):
-        builder.PrependUOffsetTRelative(offset)
-    return int(builder.EndVector())
-
-
-def _numbers(builder: flatbuffers.Builder, values: npt.ArrayLike, dtype: npt.DTypeLike) -> int:
-    return int(builder.CreateNumpyVector(np.ascontiguousarray(values, dtype).ravel()))
-
-
 def _write_tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
-    name, shape = builder.CreateString(tensor.name), _numbers(builder, tensor.shape, np.uint32)
-    data = _numbers(builder, tensor.data, "<u8" if tensor.bits else "<f4")
+    name, shape = builder.CreateString(tensor.name), numbers(builder, tensor.shape, np.uint32)
+    data = numbers(builder, tensor.data, "<u8" if tensor.bits else "<f4")
     builder.StartObject(6)
     builder.PrependInt8Slot(0, int(tensor.bits), 0)
     for slot, offset in ((1 if tensor.bits else 2, data), (3, shape), (4, name)):
@@ -173,16 +155,16 @@ def _write_layer(builder: flatbuffers.Builder, layer: Layer) -> int:
         if key in ("input", "input2"):
             offsets[slot] = builder.CreateString(layer.inputs[key == "input2"])
         elif key == "inputs":
-            offsets[slot] = _vector(builder, [builder.CreateString(name) for name in layer.inputs])
+            offsets[slot] = vector(builder, [builder.CreateString(name) for name in layer.inputs])
         elif key == "output":
             offsets[slot] = builder.CreateString(layer.output)
         elif key in _TENSOR_FIELDS and _TENSOR_FIELDS[key] < len(layer.tensors):
             offsets[slot] = builder.CreateString(layer.tensors[_TENSOR_FIELDS[key]])
         elif key == "pads":
-            offsets[slot] = _numbers(builder, [layer.pad] * 4, np.int32)
+            offsets[slot] = numbers(builder, [layer.pad] * 4, np.int32)
         elif key in ("kernel", "strides", "dilations"):
             value = {"kernel": layer.kernel, "strides": layer.stride, "dilations": 1}[key]
-            offsets[slot] = _numbers(builder, [value] * 2, np.int32)
+            offsets[slot] = numbers(builder, [value] * 2, np.int32)
     builder.StartObject(len(SLOTS[layer.kind]))
     for slot, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
@@ -211,7 +193,7 @@ def parse(data: bytes) -> Model:
 
 
 def _read_model(data: bytearray) -> Model:
-    root = _Record(Table(data, struct.unpack_from("<I", data)[0]))
+    root = Record.root(data)
     version = root.number(3, types.Uint32Flags)
     if version != VERSION:
         raise ValueError(f"its version is {version}, not {VERSION}")
@@ -226,14 +208,14 @@ def _read_model(data: bytearray) -> Model:
     )
 
 
-def _read_tensor(record: _Record) -> Tensor:
+def _read_tensor(record: Record) -> Tensor:
     bits = record.number(0, types.Int8Flags) == 1
     shape = tuple(int(size) for size in record.array(3, "<u4"))
     data = record.array(1, "<u8") if bits else record.array(2, "<f4").reshape(shape)
     return Tensor(record.text(4), shape, data.astype(np.uint64 if bits else np.float32))
 
 
-def _read_layer(record: _Record) -> Layer:
+def _read_layer(record: Record) -> Layer:
     kind = Kind(record.number(0, types.Int8Flags))
     fields = record.record(PARAMETERS[kind])
     slots = {key: slot for slot, key in enumerate(SLOTS[kind])}
@@ -259,44 +241,3 @@ def _read_layer(record: _Record) -> Layer:
         raise ValueError(f"a kernel of {kernel}, a stride of {stride}, a padding of {pad}")
     output, tensors = fields.text(slots["output"]), tuple(fields.text(slots[key]) for key in given)
     return Layer(kind, inputs, output, tensors, kernel if "kernel" in slots else 0, stride, pad)
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One table of a file."""
-
-    table: Table
-
-    def has(self, slot: int) -> bool:
-        return bool(self.table.Offset(4 + 2 * slot))
-
-    def _at(self, slot: int) -> int:
-        offset = self.table.Offset(4 + 2 * slot)
-        if not offset:
-            raise ValueError(f"field {slot} of a table is absent")
-        return int(offset)
-
-    def number(self, slot: int, flags: object) -> int:
-        offset = self.table.Offset(4 + 2 * slot)
-        return int(self.table.Get(flags, self.table.Pos + offset)) if offset else 0
-
-    def text(self, slot: int) -> str:
-        return str(self.table.String(self.table.Pos + self._at(slot)).decode())
-
-    def record(self, slot: int) -> _Record:
-        position = self.table.Indirect(self.table.Pos + self._at(slot))
-        return _Record(Table(self.table.Bytes, position))
-
-    def records(self, slot: int) -> list[_Record]:
-        start, count = self.table.Vector(self._at(slot)), self.table.VectorLen(self._at(slot))
-        return [
-            _Record(Table(self.table.Bytes, self.table.Indirect(start + 4 * index))) for index in range(count)
-        ]
-
-    def texts(self, slot: int) -> tuple[str, ...]:
-        start, count = self.table.Vector(self._at(slot)), self.table.VectorLen(self._at(slot))
-        return tuple(self.table.String(start + 4 * index).decode() for index in range(count))
-
-    def array(self, slot: int, dtype: str) -> npt.NDArray[np.generic]:
-        start, count = self.table.Vector(self._at(slot)), self.table.VectorLen(self._at(slot))
-        return np.frombuffer(self.table.Bytes, dtype, count, start)
