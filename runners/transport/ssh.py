@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import fabric
 
 from bibench_deploy.device_profiles.inventory import Device
-from bibench_deploy.errors import ConnectionLostError, DeviceError, StepTimeoutError
+from bibench_deploy.errors import ConnectionLostError, DeviceError, StepTimeoutError, UnreachableError
 
 from .channel import Channel, goodbye, within
 from .exchange import Wire
@@ -38,10 +39,23 @@ def open_transport(device: Device, options: SshOptions | None = None) -> SshTran
     transport = SshTransport(device.name, hop, options)
     try:
         transport.connect()
-    except BaseException:
+    except BaseException as error:
         transport.close()
+        if device.entry is None and hop.host == device.name and isinstance(error.__cause__, socket.gaierror):
+            raise _not_entered(device, error) from error
         raise
     return transport
+
+
+def _not_entered(device: Device, error: BaseException) -> UnreachableError:
+    """The first thing that a new user meets: a profile is known by this name, a host is not."""
+    return UnreachableError(
+        f"'{device.name}' is a profile, and nothing says where yours is: no entry of your inventory, no HostName "
+        "in ~/.ssh/config, and the network does not know the name",
+        device=device.name,
+        step="connecting",
+        remedy=f"bibench-deploy devices add {device.name} --profile {device.name} --host ADDRESS",
+    )
 
 
 class SshTransport(ShelledTransport):

@@ -297,6 +297,16 @@ def test_hosts_that_are_not_there(host: str, message: str) -> None:
     assert [(retry.attempt, retry.of) for retry in told] == [(1, 2)]
 
 
+def test_a_profile_whose_host_nobody_named(tmp_path: Path) -> None:
+    """``--device rpi4`` as a new user types it. The name is none that a network could know."""
+    profile = load_profiles()["rpi4"]
+    (tmp_path / "config").write_text("")
+    options = SshOptions(config=tmp_path / "config", backoff=Backoff(attempts=1))
+    with pytest.raises(UnreachableError, match="nothing says where yours is") as refusal:
+        open_transport(Device("rpi4.invalid", profile), options)
+    assert "devices add rpi4.invalid" in (refusal.value.remedy or "")
+
+
 # --- links that break -----------------------------------------------------------------------------------
 
 
