@@ -130,6 +130,6 @@ def _unreachable(device: Device, error: DeviceError) -> Finding:
     from bibench_deploy.runners.device.finding import Finding
 
     remedy = error.remedy or "look whether it is switched on and in the network"
-    if device.entry is None:
+    if device.entry is None and "devices add" not in remedy:
         remedy += f"; '{device.name}' is not in your inventory ('bibench-deploy devices add')"
     return Finding("impossible", "unreachable", error.message, "nothing can be run on it", remedy)
