@@ -287,7 +287,7 @@ def test_ctrl_c_gives_the_device_back_and_keeps_what_is_finished(workspace: Path
     kept = Kept(workspace, *boxes)
 
     def interrupt(event: Event) -> None:
-        if isinstance(event, Finished):
+        if isinstance(event, Finished) and len(kept.rows) == 1:  # once: who asks twice is not kept waiting
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
