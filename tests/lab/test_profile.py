@@ -59,9 +59,9 @@ def test_json_holds_the_same(lab: Lab, user: User) -> None:
 
 
 def test_without_an_inventory_the_name_is_an_alias_of_the_ssh_configuration(lab: Lab, user: User) -> None:
-    lab.add("rpi4", Setup(board=RPI4), profile="rpi4")
-    (user.home / ".ssh/config").write_text(lab.ssh_config.read_text())
-    done = user.bibench("profile", "--device", "rpi4", *QUICK)
+    lab.add("box", Setup(), profile=HOST)
+    (user.home / ".ssh/config").write_text(lab.ssh_config.read_text().replace("Host box\n", f"Host {HOST}\n"))
+    done = user.bibench("profile", "--device", HOST, *QUICK)
     assert done.returncode == 0, done.stderr
     assert len(user.stored()) == 2
 
