@@ -45,7 +45,9 @@ def show_report(report: Report, console: Console, published: Mapping[Place, Mapp
     if found:
         _show_scores(found, console)
     show_scaling(report, console)
-    said = (*notes(report.lines), *not_compared(report.uncompared))
+    judged = any(not line.stable and line.row.verdict for line in report.lines)
+    unstable = [f"{UNSTABLE} rests on what is not stable"] if judged else []
+    said = (*unstable, *notes(report.lines), *not_compared(report.uncompared))
     for note in (*said, *not_applicable(report.not_applicable)):
         console.print(escape(note), soft_wrap=True)
     if published:

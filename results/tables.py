@@ -98,7 +98,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
     for verdict, names in _together(
         (line.verdict, f"{_name(line)}{where.format(line.row.device)}") for line in judged
     ).items():
-        said.append(f"{UNSTABLE} {listed(names)}: {verdict}")
+        said.append(f"{listed(names)}: {verdict}")
     means = _same(line.row.engine for line in lines if line.row.statistic == "aggregate")
     if means:
         said.append(
