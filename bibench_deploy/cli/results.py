@@ -129,7 +129,7 @@ def import_rows(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...", help="Exported .jsonl, .json, .parquet or .csv; a store's URL or file."
+            metavar="SOURCE", help="Exported .jsonl, .json, .parquet or .csv; a store's URL or file."
         ),
     ],
     samples: Annotated[
