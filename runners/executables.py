@@ -52,7 +52,7 @@ def executable(data: bytes) -> Executable:
             return _elf(data)
         if data.startswith(_MACHO_64):
             return _macho(data)
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset may have 64 bits
         raise ValueError("it is truncated") from None
     if data.startswith(_MACHO_FAT):
         raise ValueError("it holds programs for several processors: take out one with 'lipo -thin arm64'")
