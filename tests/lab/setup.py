@@ -19,6 +19,7 @@ class Setup:
 
     Attributes:
         board: what its kernel says; with a board its programs are AArch64 ones, without they are this machine's.
+        shows: path below /proc or /sys → content, beside or instead of what the board or this machine shows.
         termux: laid out as Termux on a phone is: no /bin, no /tmp, everything below /data.
         shell: the login shell: any of this machine (bash, fish, tcsh, nologin …), by default sh.
         home: files in the user's home, by name: shell start-up files that make noise, for instance.
@@ -31,6 +32,7 @@ class Setup:
     """
 
     board: Board | None = None
+    shows: Mapping[str, str] = field(default_factory=dict)
     termux: bool = False
     shell: str | None = None
     home: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Setup:
             shell = f"/opt/{Path(self.shell).resolve().name}"
         return {
             **(self.board.tree() if self.board is not None else {}),
+            **{path.lstrip("/"): text for path, text in self.shows.items()},
             **{f"home/{path}": text for path, text in self.home.items()},
             "etc/passwd": (
                 f"root:x:0:0:root:/root:/bin/sh\n{USER}:x:1000:1000:{USER}:{home}:{shell}\n"

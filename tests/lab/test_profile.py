@@ -128,11 +128,17 @@ def test_a_phone_without_bin_and_tmp(lab: Lab, user: User) -> None:
     )
 
 
-@pytest.mark.parametrize("workdir", ['a folder\'s "name" & $(touch ran) `touch ran`', f"{TERMUX}/home/über"])
-def test_work_folders_of_any_name(lab: Lab, user: User, workdir: str) -> None:
-    setup = Setup(board=PHONE, termux=True)
-    device = lab.add("phone", setup, profile="kirin990", workdir=workdir)
-    done = user.profile("phone")
+@pytest.mark.parametrize(
+    ("setup", "profile", "workdir"),
+    [
+        (Setup(), HOST, 'a folder\'s "name" & $(touch ran) `touch ran`'),
+        (Setup(board=PHONE, termux=True), "kirin990", f"{TERMUX}/home/über"),
+    ],
+    ids=["of a host", "of a phone"],
+)
+def test_work_folders_of_any_name(lab: Lab, user: User, setup: Setup, profile: str, workdir: str) -> None:
+    device = lab.add("device", setup, profile=profile, workdir=workdir)
+    done = user.profile("device")
     assert done.returncode == 0, done.stderr
     made = device.inside('ls -a "$2"').split("\n")
     assert workdir.split("/")[-1] in made
@@ -176,14 +182,17 @@ def test_conditions_while_it_ran_stand_in_the_row(lab: Lab, user: User) -> None:
 
 
 def test_a_board_that_is_hot_is_waited_for_until_it_has_cooled_down(lab: Lab, user: User) -> None:
-    """The sensor is the board's file; it falls while the command waits."""
-    device = lab.add("rpi4", Setup(board=RPI4), profile="rpi4")  # at 48.7 °C
-    sensor = device.folder / "sys/class/thermal/thermal_zone0/temp"
-    with user.starts(*user.profiling("rpi4", "--cool-down", "45")) as process:
+    """The sensor is a file of the device; it falls while the command waits."""
+    zone = "sys/class/thermal/thermal_zone0"
+    device = lab.add(
+        "box", Setup(shows={f"{zone}/type": "cpu-thermal\n", f"{zone}/temp": "48686\n"}), profile=HOST
+    )
+    sensor = device.folder / zone / "temp"
+    with user.starts(*user.profiling("box", "--cool-down", "45")) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "waiting until it is back at 45.0 °C, at most 300 s" in line:
-                assert "rpi4: cpu-thermal is at 48.7 °C" in line
+                assert "box: cpu-thermal is at 48.7 °C" in line
                 assert user.stored() == []
                 sensor.write_text("44500\n")
                 break
@@ -195,8 +204,7 @@ def test_a_board_that_is_hot_is_waited_for_until_it_has_cooled_down(lab: Lab, us
 
 
 def test_a_board_without_a_sensor_says_so_once(lab: Lab, user: User) -> None:
-    board = RPI4.changed({f"/sys/class/thermal/thermal_zone0/{name}": None for name in ("type", "temp")})
-    lab.add("rpi4", Setup(board=board), profile="rpi4")
-    done = user.profile("rpi4", "--cool-down", "auto")
+    lab.add("box", Setup(), profile=HOST)
+    done = user.profile("box", "--cool-down", "auto")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("tells no temperature") == 1
