@@ -60,7 +60,8 @@ def test_ten_and_twenty_per_cent_are_found(ratio: float, noise: float, fewest: i
 def test_real_nights_of_the_benchmark(tmp_path: Path) -> None:
     """Two short ones: the artefacts are what their names say, a second walk takes the nights as they are."""
     kinds = {USUAL: (LAYERS, 0), "four layers more": (LAYERS + 4, 0)}
-    lab = Lab.at(tmp_path, kinds, MeasureRule(min_seconds=0.02, min_runs=10, max_seconds=0.05))
+    rule = MeasureRule(min_seconds=0.02, min_runs=10, max_seconds=0.05, precision=100.0)
+    lab = Lab.at(tmp_path, kinds, rule)
     operators = {kind: artefact.manifest.binary_ops for kind, artefact in lab.artefacts.items()}
     assert operators == {USUAL: LAYERS, "four layers more": LAYERS + 4}
     nights = [lab.measure("short", number) for number in range(2)]
