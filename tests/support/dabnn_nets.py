@@ -6,7 +6,7 @@ is the same in every order: a wrong sign can't hide behind rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -197,13 +197,15 @@ STEPS: list[Callable[[Net], None]] = [
 ]  # fmt: skip
 
 
-def random_net(seed: int, steps: int = 7) -> tuple[BinaryGraph, npt.NDArray[np.float32]]:
-    """A network and an input (1, C, H, W) for it."""
+def random_net(
+    seed: int, steps: int = 7, kinds: Sequence[Callable[[Net], None]] = STEPS
+) -> tuple[BinaryGraph, npt.NDArray[np.float32]]:
+    """A network and an input (1, C, H, W) for it, of so many steps of some kinds."""
     rng = np.random.default_rng(seed)
     shape = (int(rng.choice([3, 4, 32, 64])), *[int(rng.choice([4, 7, 8]))] * 2)
     net = Net(rng, "x", (shape[0], shape[1], shape[2]))
     for _ in range(steps):
-        STEPS[int(rng.integers(len(STEPS)))](net)
+        kinds[int(rng.integers(len(kinds)))](net)
     if not any("bibench.Binary" in line for line in net.lines):
         _binary(net)
     _head(net)
