@@ -47,7 +47,8 @@ def load(path: Path) -> Source:
         ModelFileError: no such file, not an ONNX file, truncated, or its external data is missing or
             lies outside the model's folder.
         UnsupportedModelError: operator set too old or too new, a dynamic dimension other than the batch,
-            operators of another domain, floats that are not float32, NaN or infinite weights.
+            operators of another domain, exported in training mode, floats that are not float32, NaN or infinite
+            weights.
     """
     proto, digest = read_model(path)
     where = str(path)
@@ -55,6 +56,7 @@ def load(path: Path) -> Source:
     proto = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
     qonnx.expand(proto, where)
     _check_domains(proto, where)
+    _check_mode(proto, where)
     _check_weights(proto, where)
     _fix_batch(proto, where)
     _list_once(proto)
@@ -104,6 +106,18 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _all_nodes(inner)
+
+
+def _check_mode(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse a batch-norm that normalizes each batch by itself: every row's result would depend on the others'."""
+    for node in _all_nodes(proto.graph):
+        mode = next((entry.i for entry in node.attribute if entry.name == "training_mode"), 0)
+        if node.op_type == "BatchNormalization" and mode:
+            raise UnsupportedModelError(
+                f"node {node.name or node.output[0]}: a batch-norm in training mode",
+                where=where,
+                remedy="call model.eval() before the export, and leave torch.onnx.export's training= out",
+            )
 
 
 def _check_weights(proto: onnx.ModelProto, where: str) -> None:

@@ -16,6 +16,8 @@ from onnx import TensorProto, external_data_helper
 
 from bibench_deploy.errors import ModelFileError
 
+_TORCH_FILES = (b"PK\x03\x04", b"\x80\x02")  # torch.save's zip, and its pickles of old
+
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
     """A model with all its numbers, and the sha256 of all that it consists of.
@@ -59,6 +61,12 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
         raise _unreadable(error, where) from error
     if not data:
         raise ModelFileError("the file is empty", where=where, remedy="export the model again")
+    if data.startswith(_TORCH_FILES):
+        raise ModelFileError(
+            "a file of PyTorch (or another zip or pickle), not an ONNX file",
+            where=where,
+            remedy="load the model in Python and export it: torch.onnx.export(model.eval(), (x,), 'model.onnx')",
+        )
     proto = onnx.ModelProto()
     damaged = ModelFileError(
         "not an ONNX file, or a truncated or damaged one",

@@ -212,6 +212,11 @@ PNG = (
 )
 DAMAGED, UNSUPPORTED = ModelFileError, UnsupportedModelError
 
+TRAINING: dict[str, Any] = {
+    "body": "c = Conv (x, w) y, m, n = BatchNormalization <training_mode = 1> (c, v, v, v, v)",
+    "constants": {"w": weights(2, 4, 3, 3), "v": np.ones(2, np.float32)},
+}
+
 BAD_MODELS = [
     BadModel("no such file", absent, DAMAGED, "there is no such file"),
     BadModel("a path through a file", behind_a_file, DAMAGED, "there is no such file"),
@@ -219,7 +224,8 @@ BAD_MODELS = [
     BadModel("empty", bytes_in(b""), DAMAGED, "the file is empty"),
     BadModel("random bytes", bytes_in(np.random.default_rng(0).bytes(4000)), DAMAGED, "not an ONNX file"),
     BadModel("a picture", bytes_in(PNG), DAMAGED, "not an ONNX file"),
-    BadModel("a torch checkpoint", a_zip, DAMAGED, "not an ONNX file"),
+    BadModel("a torch checkpoint", a_zip, DAMAGED, "a file of PyTorch"),
+    BadModel("a torch checkpoint of old", bytes_in(b"\x80\x02\x8a\nl\xfc\x9c"), DAMAGED, "a file of PyTorch"),
     BadModel("JSON", bytes_in(b'{"model": "resnet18"}'), DAMAGED, "not an ONNX file"),
     BadModel("text", bytes_in(b"version https://git-lfs.github.com/spec/v1\n"), DAMAGED, "not an ONNX file"),
     *(
@@ -232,6 +238,7 @@ BAD_MODELS = [
     BadModel("a name that is no text", no_text, DAMAGED, "or damaged one"),
     BadModel("operator set 10", model(opset=10), UNSUPPORTED, "operator set 10 is older than 11"),
     BadModel("operator set 999", model(opset=999), UNSUPPORTED, "operator set 999 is newer"),
+    BadModel("in training mode", model(**TRAINING), UNSUPPORTED, "a batch-norm in training mode"),
     BadModel("no standard operators", model(no_standard_operators), UNSUPPORTED, "no standard operator set"),
     *(
         BadModel(
