@@ -15,7 +15,7 @@ from lab.board import PHONE, RPI4
 from lab.lab import Lab
 from lab.setup import TERMUX, Setup
 from lab.user import QUICK, User
-from lab.waiting import stop_measuring
+from lab.waiting import stop_measuring, wait_until_idle
 from support.command import is_clean
 
 HOST = "generic-x86_64"
@@ -43,7 +43,7 @@ def test_a_sweep_prints_the_table_verified_on_the_device(lab: Lab, user: User) -
         (variant, threads) for variant in ("fp32", "bnn") for threads in (1, 4)
     }
     assert {(row["device"], row["verified_on_device"]) for row in rows} == {("rpi4", True)}
-    assert device.processes() == []
+    wait_until_idle(device)
 
 
 def test_json_holds_the_same(lab: Lab, user: User) -> None:
@@ -114,7 +114,7 @@ def test_login_shells_and_their_noise_do_not_matter(lab: Lab, user: User, shell:
     assert done.returncode == 0, done.stderr
     assert "noise" not in done.stdout + done.stderr
     assert len(user.stored()) == 1
-    assert device.processes() == []
+    wait_until_idle(device)
 
 
 def test_a_phone_without_bin_and_tmp(lab: Lab, user: User) -> None:

@@ -23,6 +23,11 @@ def measuring(device: SimulatedDevice) -> bool:
     return any("bibench-run" in line and "--min-time" in line for line in device.processes())
 
 
+def wait_until_idle(device: SimulatedDevice) -> None:
+    """Nothing that a tool has started is left there; a shell may need a moment to see that all is done."""
+    wait_until(lambda: device.processes() == [], f"the end of all that was started on {device.name}")
+
+
 def stop_measuring(device: SimulatedDevice) -> None:
     """What is timed there waits in its middle for SIGCONT (``device.signal``), however long others take."""
     wait_until(lambda: device.hangs("--min-time"), f"a run on {device.name}")
