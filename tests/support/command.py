@@ -69,7 +69,7 @@ def bibench_here(*arguments: str | Path, cwd: Path, **variables: str) -> subproc
         redirect_stderr(err),
     ):
         code = console.guarded(app)
-    said = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    said = (stream.buffer.getvalue().decode() for stream in (out, err))
     return subprocess.CompletedProcess(command, code, *said)
 
 
