@@ -61,6 +61,12 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
         raise _unreadable(error, where) from error
     if not data:
         raise ModelFileError("the file is empty", where=where, remedy="export the model again")
+    if path.suffix == ".keras":
+        raise ModelFileError(
+            "a Keras file, not an ONNX file",
+            where=where,
+            remedy="only convert takes it, for Larq; or export it to ONNX",
+        )
     if data.startswith(_TORCH_FILES):
         raise ModelFileError(
             "a file of PyTorch (or another zip or pickle), not an ONNX file",

@@ -225,6 +225,9 @@ BAD_MODELS = [
     BadModel("random bytes", bytes_in(np.random.default_rng(0).bytes(4000)), DAMAGED, "not an ONNX file"),
     BadModel("a picture", bytes_in(PNG), DAMAGED, "not an ONNX file"),
     BadModel("a torch checkpoint", a_zip, DAMAGED, "a file of PyTorch"),
+    BadModel(
+        "a Keras file", lambda folder: a_zip(folder).rename(folder / "m.keras"), DAMAGED, "a Keras file"
+    ),
     BadModel("a torch checkpoint of old", bytes_in(b"\x80\x02\x8a\nl\xfc\x9c"), DAMAGED, "a file of PyTorch"),
     BadModel("JSON", bytes_in(b'{"model": "resnet18"}'), DAMAGED, "not an ONNX file"),
     BadModel("text", bytes_in(b"version https://git-lfs.github.com/spec/v1\n"), DAMAGED, "not an ONNX file"),
