@@ -40,6 +40,8 @@ class OnnxSession:
     def __init__(self, file: Path, threads: int) -> None:
         import onnxruntime
 
+        from bibench_deploy.converters.reader.evaluate import FUSIONS_INTO_WEIGHTS
+
         if not file.is_file():
             raise ModelFileError("there is no such file", where=str(file), remedy="check the path")
         options = onnxruntime.SessionOptions()
@@ -48,7 +50,10 @@ class OnnxSession:
         self._file = file
         try:
             self._session = onnxruntime.InferenceSession(
-                str(file), options, providers=["CPUExecutionProvider"]
+                str(file),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=FUSIONS_INTO_WEIGHTS,  # the reference of what artefacts compute
             )
         except Exception as error:  # onnxruntime's exceptions have no common class but Exception
             raise ModelFileError(

@@ -37,7 +37,7 @@ _OTHER_EXPORT = (
 #: onnxruntime's fusions of what follows a layer into its weights. A sum of ±1 that is exactly 0 stays 0 when it is
 #: multiplied, but a sum of ±0.7 is rounded to one side of it: the sign behind it would be another one than the
 #: model's. (Of ResNet18 they save 3 % of the time.)
-_FUSIONS_INTO_WEIGHTS = ("ConvMulFusion", "ConvBNFusion", "MatmulBNFusion", "ConvAddFusion")
+FUSIONS_INTO_WEIGHTS = ("ConvMulFusion", "ConvBNFusion", "MatmulBNFusion", "ConvAddFusion")
 
 
 def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> ort.InferenceSession:
@@ -52,7 +52,7 @@ def session(proto: onnx.ModelProto, threads: int = 1, optimize: bool = True) -> 
         proto.SerializeToString(),
         options,
         providers=["CPUExecutionProvider"],
-        disabled_optimizers=_FUSIONS_INTO_WEIGHTS,
+        disabled_optimizers=FUSIONS_INTO_WEIGHTS,
     )
 
 
