@@ -11,7 +11,7 @@ from typing import Any
 import fabric
 
 from bibench_deploy.device_profiles.inventory import Device
-from bibench_deploy.errors import ConnectionLostError, DeviceError, StepTimeoutError, UnreachableError
+from bibench_deploy.errors import ConnectionLostError, DeviceError, PermanentDeviceError, StepTimeoutError
 
 from .channel import Channel, goodbye, within
 from .exchange import Wire
@@ -42,14 +42,14 @@ def open_transport(device: Device, options: SshOptions | None = None) -> SshTran
     except BaseException as error:
         transport.close()
         if device.entry is None and hop.host == device.name and isinstance(error.__cause__, socket.gaierror):
-            raise _not_entered(device, error) from error
+            raise _not_entered(device) from error
         raise
     return transport
 
 
-def _not_entered(device: Device, error: BaseException) -> UnreachableError:
+def _not_entered(device: Device) -> PermanentDeviceError:
     """The first thing that a new user meets: a profile is known by this name, a host is not."""
-    return UnreachableError(
+    return PermanentDeviceError(
         f"'{device.name}' is a profile, and nothing says where yours is: no entry of your inventory, no HostName "
         "in ~/.ssh/config, and the network does not know the name",
         device=device.name,

@@ -21,6 +21,7 @@ from bibench_deploy.errors import (
     ConnectionLostError,
     DeviceError,
     HostKeyError,
+    PermanentDeviceError,
     StepTimeoutError,
     UnreachableError,
 )
@@ -302,7 +303,7 @@ def test_a_profile_whose_host_nobody_named(tmp_path: Path) -> None:
     profile = load_profiles()["rpi4"]
     (tmp_path / "config").write_text("")
     options = SshOptions(config=tmp_path / "config", backoff=Backoff(attempts=1))
-    with pytest.raises(UnreachableError, match="nothing says where yours is") as refusal:
+    with pytest.raises(PermanentDeviceError, match="nothing says where yours is") as refusal:
         open_transport(Device("rpi4.invalid", profile), options)
     assert "devices add rpi4.invalid" in (refusal.value.remedy or "")
 
