@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "convert", "inspect", "run"]
 
 # onnxruntime's wheels for Linux report their use to Microsoft over HTTPS, from a data base in the user's home. Who
-# converts a model here has agreed to nothing of it. onnxruntime reads the variable when it starts; 0 is left as it is.
+# converts a model here agreed to nothing of it. onnxruntime reads the variable when it starts; 0 is left as it is.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
