@@ -144,9 +144,10 @@ def header(options: argparse.Namespace, began: datetime, watch: Watch) -> str:
         "A pair is one artefact and number of threads in two sweeps of one kind; *stable* ones are pairs that both "
         "sweeps call so; where the load of others is disregarded, pairs that have no other reason count, too. Two "
         "independent 95 % intervals of one width overlap in 99.4 % of pairs, and two medians lie within √(a² + b²) "
-        "of each other in 95 %. *Flagged*: a verdict of either sweep says unstable. The last column is the factor "
+        "of each other in 95 %. *Flagged*: a verdict of either sweep says unstable. *95 % need* is the factor "
         "by which intervals would have to be wider for 95 % of the stable pairs to touch: below 1 they are wide "
-        "enough.",
+        "enough. *Not compared*: pairs besides that `compare` does not compare either, since their cores were at "
+        "another distance.",
     ]
     if watch.disturbed:
         said.insert(

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from bibench_deploy.runners.compare import NOTABLE_FACTOR, Comparison, Word, compare, incomparable
+from bibench_deploy.runners.compare import (
+    NOTABLE_FACTOR,
+    Comparison,
+    Word,
+    compare,
+    incomparable,
+    moved_apart,
+)
 from bibench_deploy.runners.statistics import Turns, split
 from bibench_deploy.runners.verdict import disturbances
 
@@ -135,9 +142,12 @@ def other_things(a: Row, b: Row, clock: bool = True) -> tuple[str, ...]:
     """What makes two rows measurements of different things, beside what they are of.
 
     Args:
-        clock: whether another clock is a reason.
+        clock: whether another clock, or another distance between the cores, is a reason: both move by themselves.
     """
     reasons = list(incomparable(a.context, b.context, clock))
+    distance = moved_apart(a.context, b.context) if clock else None
+    if distance:
+        reasons.append(distance)
     if a.host.cpu != b.host.cpu:
         reasons.insert(0, f"other processor ({a.host.cpu}, {b.host.cpu})")
     if a.statistic != b.statistic:

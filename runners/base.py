@@ -52,10 +52,15 @@ class TimesItself(Protocol):
 
     Attributes:
         peak_memory_bytes: the largest resident set of the engine's process in the last turn; None before.
+        handovers_ns: what a cache line took from one of its threads to another, once a turn; fewer where it does
+            not tell.
     """
 
     @property
     def peak_memory_bytes(self) -> int | None: ...
+
+    @property
+    def handovers_ns(self) -> Sequence[float]: ...
 
     def samples(self, rule: StopRule) -> list[int]:
         """Latencies in ns until the rule says enough.

@@ -23,6 +23,9 @@ NOTABLE_FACTOR = 1.05
 #: Below this number of turns each, no order of the medians is rarer than ``SIGNIFICANT_P``: 2 / C(14, 7) = 0.0006.
 FEWEST_TURNS = 7
 RESAMPLES = 2000
+#: Cores hand a cache line over in some 30 ns where they share a cache, in 150 where they don't; what is between two
+#: measurements of one pair is less than 1.6 (both on a virtual machine whose cores are moved, docs/measurement.md).
+OTHER_CACHES = 2.0
 #: Clocks that are nowhere nearer to each other are two conditions, not one.
 SAME_CLOCK = 0.05
 
@@ -160,6 +163,18 @@ def incomparable(a: RunContext, b: RunContext, clock: bool = True) -> tuple[str,
     if clock and a.clock_range_mhz and b.clock_range_mhz and _apart(a.clock_range_mhz, b.clock_range_mhz):
         reasons.append(f"other clock ({_mhz(a.clock_range_mhz)}, {_mhz(b.clock_range_mhz)})")
     return tuple(reasons)
+
+
+def moved_apart(a: RunContext, b: RunContext) -> str | None:
+    """Why two measurements of one thing differ that were taken at two times: the cores share a cache, and don't.
+
+    Of rows that were measured in turns it says nothing: their threads are where the scheduler has put them.
+    """
+    if a.handover_ns is None or b.handover_ns is None:
+        return None
+    if max(a.handover_ns, b.handover_ns) <= OTHER_CACHES * min(a.handover_ns, b.handover_ns):
+        return None
+    return f"cores at another distance ({a.handover_ns:.0f} ns from one to the other, {b.handover_ns:.0f} ns)"
 
 
 def _apart(a: tuple[float, float], b: tuple[float, float]) -> bool:

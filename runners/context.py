@@ -35,6 +35,8 @@ class RunContext(BaseModel):
         peak_memory_bytes: the largest resident set of the process that executed the artefact.
         page_faults_minor, page_faults_major: of that process, without and with input.
         context_switches_voluntary, context_switches_involuntary: of that process.
+        handover_ns: what a cache line takes from one of the engine's threads to another, the median of the turns;
+            None with one thread.
         abi: what the engine's program was built for, such as "aarch64-linux-gnu" or "armv7l-linux-gnueabihf".
         kernel_release: as ``uname -r`` prints it.
     """
@@ -59,6 +61,7 @@ class RunContext(BaseModel):
     page_faults_major: Count | None = None
     context_switches_voluntary: Count | None = None
     context_switches_involuntary: Count | None = None
+    handover_ns: Annotated[float, Field(gt=0)] | None = None
     abi: str | None = None
     kernel_release: str | None = None
 

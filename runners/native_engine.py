@@ -72,6 +72,7 @@ class NativeSession:
         self._kernel = str(facts["kernel"])
         self._process: subprocess.Popen[bytes] | None = None
         self._peak: int | None = None
+        self._handovers: list[float] = []
 
     @property
     def kernel(self) -> str | None:
@@ -110,6 +111,8 @@ class NativeSession:
         words += ["--warmup", str(WARMUP_RUNS), "--threads", str(self._threads)]
         answer = _lines(self._call(*words))[0]
         self._peak = int(answer["peak_rss_bytes"]) or None  # 0 where the system does not tell
+        if "handover_ns" in answer:
+            self._handovers.append(float(answer["handover_ns"]))
         result: list[int] = answer["samples_ns"]
         return result
 
@@ -128,6 +131,11 @@ class NativeSession:
     def peak_memory_bytes(self) -> int | None:
         """The largest resident set of ``bibench-run`` in the last turn; None before."""
         return self._peak
+
+    @property
+    def handovers_ns(self) -> Sequence[float]:
+        """What a cache line took from one thread to another, a value for each turn with several threads."""
+        return self._handovers
 
     # --- the process ---------------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 from .clocks import Looks, of_cores
@@ -32,13 +33,20 @@ class Usage:
     context_switches_involuntary: int | None = None
     cpuset: str | None = None
     cpu_seconds: float = 0.0
+    #: From one thread to another, ns, once a turn.
+    handovers_ns: Sequence[float] = ()
+
+    @property
+    def handover_ns(self) -> float | None:
+        """Their median; None where there is none."""
+        return median(self.handovers_ns) if self.handovers_ns else None
 
 
-def own_usage(peak_memory_bytes: int | None, proc: Path = PROC) -> Usage:
+def own_usage(peak_memory_bytes: int | None, handovers_ns: Sequence[float] = (), proc: Path = PROC) -> Usage:
     """This process's, children included (an engine may be one).
 
     Args:
-        peak_memory_bytes: of the process that executes the artefact.
+        peak_memory_bytes, handovers_ns: of the process that executes the artefact.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Usage(
@@ -49,6 +57,7 @@ def own_usage(peak_memory_bytes: int | None, proc: Path = PROC) -> Usage:
         context_switches_involuntary=own.ru_nivcsw + children.ru_nivcsw,
         cpuset=_status(proc / "self/status").get("Cpus_allowed_list"),
         cpu_seconds=sum(who.ru_utime + who.ru_stime for who in (own, children)),
+        handovers_ns=tuple(handovers_ns),
     )
 
 
@@ -121,6 +130,7 @@ class Observer:
             page_faults_major=usage.page_faults_major,
             context_switches_voluntary=usage.context_switches_voluntary,
             context_switches_involuntary=usage.context_switches_involuntary,
+            handover_ns=usage.handover_ns,
             abi=_abi(),
             kernel_release=platform.release(),
         )

@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -42,11 +42,17 @@ class Opened:
         timed: takes samples, ns.
         kernel: which of the engine's kernels runs; None where there is no choice.
         peak_memory_bytes: of the process that executes it; this one's by default.
+        handovers_ns: from one of its threads to another, once a turn; none by default.
     """
 
     timed: Callable[[StopRule], list[int]]
     kernel: str | None = None
     peak_memory_bytes: Callable[[], int | None] = own_peak_memory
+    handovers_ns: Callable[[], Sequence[float]] = tuple
+
+    def usage(self) -> dict[str, Any]:
+        """What this process and its children used so far, as ``observer.Usage`` has it."""
+        return asdict(own_usage(self.peak_memory_bytes(), self.handovers_ns()))
 
 
 #: (artefact, threads) → it, open.
@@ -83,12 +89,11 @@ def serve(requests: TextIO, answers: TextIO, open_job: Opener | None = None) -> 
     opened = (open_job or _open)(Path(job["artefact"]), int(job["threads"]))
     warmup = opened.timed(WARMUP)
     facts = {"kernel": opened.kernel, "warmup_runs": len(warmup)}
-    _answer(answers, facts | {"usage": asdict(own_usage(opened.peak_memory_bytes()))})
+    _answer(answers, facts | {"usage": opened.usage()})
     for line in requests:
         turn = json.loads(line)
         samples = opened.timed(StopRule(float(turn["seconds"]), int(turn["runs"])))
-        usage = asdict(own_usage(opened.peak_memory_bytes()))
-        _answer(answers, {"samples_ns": samples, "usage": usage})
+        _answer(answers, {"samples_ns": samples, "usage": opened.usage()})
 
 
 def time_runs(
@@ -130,7 +135,12 @@ def _open(path: Path, threads: int) -> Opened:
     artefact = read_artefact(path)
     session = open_artefact(artefact, threads, SETTLE_MS)
     if isinstance(session, TimesItself):
-        return Opened(session.samples, session.kernel, lambda: session.peak_memory_bytes)
+        return Opened(
+            session.samples,
+            session.kernel,
+            lambda: session.peak_memory_bytes,
+            lambda: session.handovers_ns,
+        )
     return Opened(partial(time_runs, session.prepared(random_inputs(artefact.manifest))), session.kernel)
 
 

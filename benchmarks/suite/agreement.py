@@ -9,7 +9,7 @@ from itertools import combinations
 from statistics import median
 
 from bibench_deploy.results import Row
-from bibench_deploy.results.comparison import turns_of
+from bibench_deploy.results.comparison import other_things, turns_of
 from bibench_deploy.results.report import Line, report
 from bibench_deploy.runners.statistics import Interval, percentile, turn_medians
 
@@ -28,11 +28,17 @@ class Estimate:
     Attributes:
         interval: 95 %; None where it states none.
         flagged: whether the verdict on it (or on either side of the ratio) says not to trust it.
+        rows: that it rests on.
     """
 
     value: float
     interval: Interval | None
     flagged: bool
+    rows: tuple[Row, ...] = ()
+
+    def not_compared(self, other: Estimate) -> bool:
+        """Whether the two are of different things, as ``compare`` tells."""
+        return any(other_things(a, b) for a, b in zip(self.rows, other.rows, strict=True))
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Counts:
             half-widths: the interval of a difference, which 95 % of pairs ought to be in.
         disjoint: all pairs, stable or not, whose intervals do not overlap; ``told``: of which a verdict warned.
         needed: for each trusted pair the factor by which both intervals would have to be wider to touch.
+        other: pairs besides, which are not compared.
     """
 
     trusted: int = 0
@@ -54,6 +61,7 @@ class Counts:
     told: int = 0
     pairs: int = 0
     needed: tuple[float, ...] = ()
+    other: int = 0
 
 
 def stable(line: Line) -> bool:
@@ -70,7 +78,7 @@ def latencies(rows: Iterable[Row], trusts: Callable[[Line], bool] = stable) -> d
     """What one sweep says of each artefact and number of threads."""
     return {
         (line.row.engine, line.row.model, line.row.variant, line.row.threads): Estimate(
-            line.summary.median_ms, line.interval_ms, not trusts(line)
+            line.summary.median_ms, line.interval_ms, not trusts(line), (line.row,)
         )
         for line in report(list(rows)).lines
     }
@@ -80,7 +88,10 @@ def speedups(rows: Iterable[Row], trusts: Callable[[Line], bool] = stable) -> di
     """What one sweep says of each binarized artefact against its twin."""
     return {
         (c.binarized.row.engine, c.binarized.row.model, c.binarized.row.threads): Estimate(
-            c.metric.speedup, c.interval, not (trusts(c.binarized) and trusts(c.full_precision))
+            c.metric.speedup,
+            c.interval,
+            not (trusts(c.binarized) and trusts(c.full_precision)),
+            (c.binarized.row, c.full_precision.row),
         )
         for c in report(list(rows)).comparisons
     }
@@ -88,7 +99,7 @@ def speedups(rows: Iterable[Row], trusts: Callable[[Line], bool] = stable) -> di
 
 def count(sweeps: Sequence[Mapping[Thing, Estimate]]) -> Counts:
     """All pairs of sweeps."""
-    trusted = agree = near = disjoint = told = pairs = 0
+    trusted = agree = near = disjoint = told = pairs = other = 0
     needed = []
     for first, second in combinations(sweeps, 2):
         for thing in first.keys() & second.keys():
@@ -96,6 +107,9 @@ def count(sweeps: Sequence[Mapping[Thing, Estimate]]) -> Counts:
             flagged = a.flagged or b.flagged
             if a.interval is None or b.interval is None:
                 continue  # states nothing that could be wrong
+            if a.not_compared(b):
+                other += 1
+                continue
             pairs += 1
             meets = a.interval.overlaps(b.interval)
             if not meets:
@@ -112,7 +126,7 @@ def count(sweeps: Sequence[Mapping[Thing, Estimate]]) -> Counts:
             widths = low.interval.high - low.value, high.value - high.interval.low
             near += between <= (widths[0] ** 2 + widths[1] ** 2) ** 0.5
             needed.append(between / sum(widths) if sum(widths) > 0 else 1.0 if between == 0 else float("inf"))
-    return Counts(trusted, agree, near, disjoint, told, pairs, tuple(needed))
+    return Counts(trusted, agree, near, disjoint, told, pairs, tuple(needed), other)
 
 
 def drifts(sweeps: Sequence[Sequence[Row]]) -> dict[Thing, tuple[float, float, float]]:
@@ -165,7 +179,7 @@ def show(found: Mapping[str, Sequence[Sequence[Row]]]) -> str:
                 rows.append([name, str(len(sweeps)), *_cells(counts)])
         headers = (
             "noise", "sweeps", "pairs of stable ones", "overlap", "within √(a² + b²)", "all pairs", "disjoint",
-            "of which flagged", "95 % of stable pairs need",
+            "of which flagged", "95 % of stable pairs need", "not compared",
         )  # fmt: skip
         parts += [f"### {title}", table(headers, rows)]
     parts.append("### Verdicts")
@@ -196,6 +210,7 @@ def _cells(counts: Counts) -> list[str]:
         str(counts.disjoint),
         share(counts.told, counts.disjoint),
         f"×{percentile(counts.needed, 0.95):.2f}" if counts.needed else "–",
+        str(counts.other),
     ]
 
 

@@ -75,6 +75,7 @@ def context_of(
         page_faults_major=usage.page_faults_major,
         context_switches_voluntary=usage.context_switches_voluntary,
         context_switches_involuntary=usage.context_switches_involuntary,
+        handover_ns=usage.handover_ns,
         abi=abi,
         kernel_release=before.kernel,
     )

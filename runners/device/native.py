@@ -138,7 +138,8 @@ class NativeOnDevice:
                 int(result[name]) if name in result else None for name in _COUNTS
             )
             peak = int(result["peak_rss_bytes"]) or None  # 0 where the system does not tell
-            usage = Usage(peak, minor, major, voluntary, involuntary)
+            handovers = (float(result["handover_ns"]),) if "handover_ns" in result else ()
+            usage = Usage(peak, minor, major, voluntary, involuntary, handovers_ns=handovers)
             return Timing(samples, str(result["kernel"]), usage)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a measurement ({error!r})") from error

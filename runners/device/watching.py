@@ -161,6 +161,7 @@ def added(first: Usage, second: Usage) -> Usage:
         ),
         cpuset=second.cpuset or first.cpuset,
         cpu_seconds=first.cpu_seconds + second.cpu_seconds,
+        handovers_ns=(*first.handovers_ns, *second.handovers_ns),
     )
 
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "cost.h"
+#include "handover.h"
 #include "json.h"
 #include "session.h"
 
@@ -45,6 +46,14 @@ std::string used() {
            ",\"page_faults_minor\":%ld,\"page_faults_major\":%ld,\"context_switches_voluntary\":%ld,"
            "\"context_switches_involuntary\":%ld",
            long(usage.ru_minflt), long(usage.ru_majflt), long(usage.ru_nvcsw), long(usage.ru_nivcsw));
+  return text;
+}
+
+// As a member of a JSON object; nothing where it can't be told.
+std::string handover(Pool& pool) {
+  const double took = handover_ns(pool);
+  char text[64] = "";
+  if (took > 0) snprintf(text, sizeof text, ",\"handover_ns\":%.1f", took);
   return text;
 }
 
@@ -91,7 +100,7 @@ void measure(Engine& engine, const Options& options) {
     }
     printf("{\"threads\":%d,\"workers\":%d,\"kernel\":\"%s\",\"median_ns\":%lld,\"peak_rss_bytes\":%llu,\"arena_bytes\":%llu%s,\"samples_ns\":[",
            threads, pool.threads(), engine.kernels().name, (long long)median(samples), (unsigned long long)peak_resident(),
-           (unsigned long long)engine.arena_bytes(), used().c_str());
+           (unsigned long long)engine.arena_bytes(), (used() + handover(pool)).c_str());
     for (size_t i = 0; i < samples.size(); i++) printf("%s%lld", i ? "," : "", (long long)samples[i]);
     printf("]}\n");
     fflush(stdout);

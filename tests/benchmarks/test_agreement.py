@@ -7,6 +7,7 @@ import random
 import pytest
 
 from bibench_deploy.results import Row
+from bibench_deploy.runners.context import RunContext
 from bibench_deploy.runners.statistics import Interval
 from suite import agreement
 from suite.agreement import Estimate, but_for_load, count, latencies, share, speedups
@@ -61,6 +62,15 @@ def test_sweeps_of_one_thing_agree_and_a_change_of_all_leaves_the_speedup() -> N
     assert count([speedups(rows) for rows in slower]).disjoint == 0
     text = agreement.show({"as it is": same})
     assert "| as it is | 4 | 12 | 12 of 12 (100 %)" in text
+
+
+def test_what_compare_does_not_compare_disagrees_with_nothing() -> None:
+    near, far = (
+        sweep(n, factor, context=RunContext(handover_ns=ns)) for n, factor, ns in ((1, 1, 30), (2, 1.5, 150))
+    )
+    found = count([latencies(rows) for rows in (near, far)])
+    assert (found.pairs, found.disjoint, found.other) == (0, 0, 2)
+    assert count([speedups(rows) for rows in (near, far)]).other == 1
 
 
 def test_the_load_of_others_can_be_disregarded_and_nothing_else() -> None:

@@ -58,6 +58,7 @@ def test_one_row_each_is_compared_whatever_it_is() -> None:
         ({"context": RunContext(abi="armv7l-linux-glibc")}, "other ABI"),
         ({"context": RunContext(affinity="4-7", cpuset="0-7")}, "other cores (0-3, 4-7)"),
         ({"statistic": "aggregate"}, "the means that an engine's own benchmark reported"),
+        ({"context": RunContext(handover_ns=150)}, "cores at another distance"),
         ({"verdict": "invalid", "reasons": ["3 runs are too few"]}, "B is invalid (3 runs are too few)"),
         (
             {"state": "not_applicable", "samples_ns": [], "turns": [], "reasons": ["one thread only"]},
@@ -72,6 +73,7 @@ def test_what_was_measured_under_another_condition_is_not_compared(facts: dict[s
         abi="aarch64-linux-glibc",
         affinity="0-3",
         cpuset="0-7",
+        handover_ns=30.0,
     )
     other = measured(30, 2).model_copy(update=facts)
     found = pair(measured(10, 1, context=context), other)

@@ -10,6 +10,7 @@ from bibench_deploy.runners.compare import (
     compare,
     incomparable,
     mann_whitney,
+    moved_apart,
     paired_interval,
     ratio_interval,
 )
@@ -115,6 +116,24 @@ BASE = RunContext(governor="performance", abi="aarch64-linux-gnu", clock_mhz_dur
 )
 def test_measurements_under_other_conditions(other: RunContext, reasons: tuple[str, ...]) -> None:
     assert incomparable(BASE, other) == reasons
+
+
+@pytest.mark.parametrize(
+    ("first_ns", "second_ns", "why"),
+    [
+        (27.0, 155.0, "cores at another distance (27 ns from one to the other, 155 ns)"),
+        (155.0, 27.0, "cores at another distance (155 ns from one to the other, 27 ns)"),
+        (27.0, 45.0, None),
+        (None, 155.0, None),  # one thread, or an engine that does not tell
+        (None, None, None),
+    ],
+)
+def test_cores_that_shared_a_cache_and_share_none(
+    first_ns: float | None, second_ns: float | None, why: str | None
+) -> None:
+    first, second = (BASE.model_copy(update={"handover_ns": ns}) for ns in (first_ns, second_ns))
+    assert moved_apart(first, second) == why
+    assert incomparable(first, second) == ()  # of what was measured in turns it says nothing
 
 
 def test_what_both_had_in_common_cancels_in_pairs() -> None:

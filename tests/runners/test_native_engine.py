@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from io import StringIO
 from pathlib import Path
@@ -135,3 +136,17 @@ def test_the_worker_measures_an_artefact(tmp_path: Path) -> None:
     opening, turn = (json.loads(line) for line in answers.getvalue().splitlines())
     assert opening["kernel"] in ("portable", "avx2", "avx512", "neon")
     assert len(turn["samples_ns"]) == 5
+    assert turn["usage"]["handovers_ns"] == []
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core hands nothing over")
+def test_how_far_apart_the_cores_are_is_told_turn_by_turn(emitted: Emitted) -> None:
+    session = opened(emitted, threads=2)
+    assert session.handovers_ns == []
+    for _ in range(50):  # on a busy machine the two are rarely at work at one time
+        session.samples(StopRule(0.0, 3))
+        if len(session.handovers_ns) >= 2:
+            break
+    assert len(session.handovers_ns) == 2
+    # Less than any memory takes, and more than any cache of a core's own.
+    assert all(1 < ns < 100_000 for ns in session.handovers_ns)

@@ -142,8 +142,11 @@ def test_turns_add_up() -> None:
 
 def test_what_a_program_tells_of_itself_goes_first() -> None:
     own, shells = (
-        Usage(page_faults_minor=3, context_switches_voluntary=1),
+        Usage(page_faults_minor=3, context_switches_voluntary=1, handovers_ns=(30.0,)),
         Usage(page_faults_minor=9, cpuset="0"),
     )
-    assert preferred(own, shells) == Usage(page_faults_minor=3, context_switches_voluntary=1, cpuset="0")
+    told = preferred(own, shells)
+    assert told == Usage(page_faults_minor=3, context_switches_voluntary=1, cpuset="0", handovers_ns=(30.0,))
     assert added(own, Usage()) == own
+    assert added(own, added(own, Usage(handovers_ns=(90.0,)))).handover_ns == 30  # the median of the turns
+    assert Usage().handover_ns is None
