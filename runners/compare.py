@@ -23,8 +23,8 @@ NOTABLE_FACTOR = 1.05
 #: Below this number of turns each, no order of the medians is rarer than ``SIGNIFICANT_P``: 2 / C(14, 7) = 0.0006.
 FEWEST_TURNS = 7
 RESAMPLES = 2000
-#: Cores hand a cache line over in some 30 ns where they share a cache, in 150 where they don't; what is between two
-#: measurements of one pair is less than 1.6 (both on a virtual machine whose cores are moved, docs/measurement.md).
+#: Cores hand a cache line over in 38 to 47 ns where they share a cache, in some 160 where they don't, as the native
+#: engine measures it on a virtual machine whose cores are moved (docs/measurement.md).
 OTHER_CACHES = 2.0
 #: Clocks that are nowhere nearer to each other are two conditions, not one.
 SAME_CLOCK = 0.05

@@ -15,3 +15,14 @@ def needs(module: str, extra: str) -> None:
     """
     if find_spec(module) is None:
         pytest.skip(f"needs the extra {extra}", allow_module_level=True)
+
+
+def needs_bibench_run() -> None:
+    """Skip unless the native engine's program is there or can be built."""
+    from bibench_deploy.errors import MissingExtraError
+    from bibench_deploy.runners import native_build
+
+    try:
+        native_build.program()
+    except MissingExtraError:
+        pytest.skip("neither a C++ compiler nor ziglang is here")

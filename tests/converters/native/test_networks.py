@@ -8,19 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bibench_deploy.converters import native
-from bibench_deploy.errors import MissingExtraError
-from bibench_deploy.runners import native_build
 from bibench_deploy.runners.native_engine import NativeSession
 from support.binary_graphs import expected
+from support.extras import needs_bibench_run
 from support.native_nets import random_net
 
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    try:
-        native_build.program()
-    except MissingExtraError:
-        pytest.skip("neither a C++ compiler nor ziglang is here")
+    needs_bibench_run()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

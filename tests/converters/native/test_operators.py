@@ -11,19 +11,16 @@ import pytest
 
 from bibench_deploy.converters import native
 from bibench_deploy.converters.native.bbm import Op, parse
-from bibench_deploy.errors import MissingExtraError, NotDeployableError
+from bibench_deploy.errors import NotDeployableError
 from bibench_deploy.graph import BinaryGraph
-from bibench_deploy.runners import native_build
 from bibench_deploy.runners.native_engine import NativeSession
 from support.binary_graphs import binary_layer, expected, make_graph
+from support.extras import needs_bibench_run
 
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    try:
-        native_build.program()
-    except MissingExtraError:
-        pytest.skip("neither a C++ compiler nor ziglang is here")
+    needs_bibench_run()
 
 
 def kinds(graph: BinaryGraph) -> list[Op]:

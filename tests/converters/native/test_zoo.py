@@ -22,6 +22,7 @@ from bibench_deploy.runners.native_engine import NativeSession
 from bibench_deploy.runners.session import opener
 from support import bbm_reference
 from support.binary_graphs import binary_layer, expected, make_graph
+from support.extras import needs_bibench_run
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 FILES = sorted(MODELS.glob("*.onnx"))
@@ -34,10 +35,7 @@ CLOSE = 1e-5
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    try:
-        native_build.program()
-    except MissingExtraError:
-        pytest.skip("neither a C++ compiler nor ziglang is here")
+    needs_bibench_run()
 
 
 @pytest.mark.zoo
